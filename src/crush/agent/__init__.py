@@ -1,0 +1,1 @@
+"""The turn loop and everything that runs it: sessions, history, prompt, live feed."""

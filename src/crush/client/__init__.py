@@ -1,0 +1,1 @@
+"""The async API of front ends and programs."""

@@ -1,0 +1,1 @@
+"""What the user configured: discovery, merge, expansion, the catalogue of models."""

@@ -1,0 +1,170 @@
+"""The whole error tree: what can go wrong, who acts on it, and with which exit code a command ends.
+
+    CrushError
+    ├── UsageError            user: the command line or a request is malformed
+    ├── ConfigError           user: a configuration file or value
+    │   └── NoProviderError   user: nothing to ask a model with
+    ├── NotFoundError         user: a session, run or workspace that is not there
+    ├── ConflictError         user: the thing is busy, closing or already answered
+    ├── DeniedError           user: a permission was refused
+    ├── LimitError            user: a ceiling on steps or time was reached
+    ├── ProviderError         model: the provider refused, failed or broke off
+    ├── ToolError             model: the text goes back to the model as a result
+    ├── StoreError            operator: database, lock or disk
+    ├── HostError             operator: a host URL that cannot be used
+    ├── StartError            operator: no server could be reached or started
+    ├── ProtocolError         operator: the two sides speak no common protocol
+    └── ServerLostError       operator: the server went away in the middle of a run
+
+`code` is stable and travels on the wire; texts may change. Standard library only: the thin client
+imports this module.
+"""
+
+import enum
+
+
+class Exit(enum.IntEnum):
+    """Exit codes of every command (documented in `docs/reference/cli.md`)."""
+
+    OK = 0
+    ERROR = 1  # also: the server could not be started
+    USAGE = 2
+    CONFIG = 3  # configuration, or no provider
+    NOT_FOUND = 4
+    DENIED = 5  # a permission was needed and nobody could give it
+    LIMIT = 6  # --max-steps or --timeout
+    PROVIDER = 7  # the model's side refused or failed
+    SERVER_LOST = 8  # the server died or was stopped during the run
+    CANCELLED = 9  # somebody else cancelled the run
+    INTERRUPTED = 130  # SIGINT
+    CLOSED_STDOUT = 141  # the reader of our output went away (128 + SIGPIPE)
+
+
+class CrushError(Exception):
+    """Base of everything that a user may see: a message, a stable code, a hint on what to do."""
+
+    code = "internal"
+    exit_code = Exit.ERROR
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(CrushError):
+    """The command line or the body of a request cannot be understood."""
+
+    code = "usage"
+    exit_code = Exit.USAGE
+
+
+class ConfigError(CrushError):
+    """A configuration file or value cannot be used; names the file and, for JSON, line and column."""
+
+    code = "config"
+    exit_code = Exit.CONFIG
+
+
+class NoProviderError(ConfigError):
+    """No provider is configured for this run."""
+
+    code = "no_provider"
+
+
+class NotFoundError(CrushError):
+    """A session, run, workspace or permission request that does not exist."""
+
+    code = "not_found"
+    exit_code = Exit.NOT_FOUND
+
+
+class ConflictError(CrushError):
+    """The thing exists but its state does not allow this: busy, closing, already ended."""
+
+    code = "conflict"
+
+
+class DeniedError(CrushError):
+    """A permission was refused, or needed while nobody could answer."""
+
+    code = "denied"
+    exit_code = Exit.DENIED
+
+
+class LimitError(CrushError):
+    """A ceiling that the user set (steps, time) was reached."""
+
+    code = "limit"
+    exit_code = Exit.LIMIT
+
+
+class ProviderError(CrushError):
+    """The provider refused, failed or broke off.
+
+    Attributes:
+        status: the HTTP status, 0 when there was none.
+        retryable: whether the same request may succeed later.
+        retry_after_s: what the provider asked us to wait, `None` if it did not say.
+        overflow: the conversation is too long for the model.
+        auth: the key is missing, wrong or not allowed.
+    """
+
+    code = "provider"
+    exit_code = Exit.PROVIDER
+
+    def __init__(  # every field is named
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        status: int = 0,
+        retryable: bool = False,
+        retry_after_s: float | None = None,
+        overflow: bool = False,
+        auth: bool = False,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.retryable = retryable
+        self.retry_after_s = retry_after_s
+        self.overflow = overflow
+        self.auth = auth
+
+
+class ToolError(CrushError):
+    """A tool could not do what the model asked; the text goes to the model."""
+
+    code = "tool"
+
+
+class StoreError(CrushError):
+    """The database, its lock or the disk."""
+
+    code = "store"
+
+
+class HostError(CrushError):
+    """A host URL that cannot be parsed or used."""
+
+    code = "host"
+    exit_code = Exit.USAGE
+
+
+class StartError(CrushError):
+    """No server could be reached or started; the message names the last cause."""
+
+    code = "start"
+
+
+class ProtocolError(CrushError):
+    """Client and server have no protocol version in common, or the peer is not a crush server."""
+
+    code = "protocol"
+
+
+class ServerLostError(CrushError):
+    """The server went away in the middle of a run."""
+
+    code = "server_lost"
+    exit_code = Exit.SERVER_LOST

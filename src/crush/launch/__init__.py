@@ -1,0 +1,1 @@
+"""Standard library only: hosts, locks, spawn, readiness and the thin HTTP client."""

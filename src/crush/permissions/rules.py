@@ -1,0 +1,98 @@
+"""Needs, rules and the pure decision between them (architecture §8).
+
+First form: three modes and read-only. Deny beats ask, ask beats allow; a need that no rule covers
+asks.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from crush.wire.messages import Mode
+
+Kind = Literal["read", "list", "write", "execute", "fetch"]
+Effect = Literal["allow", "ask", "deny"]
+
+
+class Need(Struct, frozen=True, kw_only=True):
+    """One thing that a tool call would touch, resolved before it is judged.
+
+    Attributes:
+        tool, action: the names on the wire (`bash`, `execute`; `edit`, `write`; …).
+        kind: what kind of access it is; `action` is the word that Crush's clients show.
+        target: real absolute path for files, the command for `execute`, the URL for `fetch`.
+        directory: what a classic dialog shows as `path`.
+        description: one line for a person.
+        params: the Struct (or JSON text) that a dialog shows; see `wire.params`.
+    """
+
+    tool: str
+    action: str
+    kind: Kind
+    target: str
+    directory: str
+    description: str
+    params: object = None
+
+
+class Rule(Struct, frozen=True, kw_only=True):
+    """Says `effect` for needs of the given kinds; `under` limits it to paths inside a directory."""
+
+    effect: Effect
+    kinds: frozenset[str]
+    under: str = ""
+    tool: str = ""
+    reason: str = ""
+
+    def covers(self, need: Need) -> bool:
+        if need.kind not in self.kinds or (self.tool and self.tool != need.tool):
+            return False
+        return not self.under or is_within(need.target, self.under)
+
+
+def is_within(path: str, directory: str) -> bool:
+    """Whether a resolved `path` is `directory` or lies below it."""
+    return path == directory or path.startswith(directory.rstrip(os.sep) + os.sep)
+
+
+_ALL: frozenset[str] = frozenset({"read", "list", "write", "execute", "fetch"})
+_FILES: frozenset[str] = frozenset({"read", "list", "write"})
+_LOOKS: frozenset[str] = frozenset({"read", "list"})
+_CHANGES: frozenset[str] = frozenset({"write", "execute"})
+
+
+def mode_rules(mode: Mode, *, read_only: bool, root: str) -> tuple[Rule, ...]:
+    """The rules of a mode for a run whose working directory resolves to `root`."""
+    narrowing = (
+        (Rule(effect="deny", kinds=_CHANGES, reason="the run is read-only"),) if read_only else ()
+    )
+    return (*narrowing, _mode_rule(mode, root))
+
+
+def decide(need: Need, rules: Sequence[Rule]) -> Effect:
+    """Deny before ask before allow; ask when no rule covers the need."""
+    effects = {rule.effect for rule in rules if rule.covers(need)}
+    if "deny" in effects:
+        return "deny"
+    if "ask" in effects or "allow" not in effects:
+        return "ask"
+    return "allow"
+
+
+def _mode_rule(mode: Mode, root: str) -> Rule:
+    match mode:
+        case "yolo":
+            return Rule(effect="allow", kinds=_ALL, reason="everything is allowed (-y)")
+        case "workspace":
+            return Rule(
+                effect="allow", kinds=_FILES, under=root, reason="inside the working directory"
+            )
+        case "ask":
+            return Rule(
+                effect="allow",
+                kinds=_LOOKS,
+                under=root,
+                reason="looking inside the working directory",
+            )

@@ -1,0 +1,1 @@
+"""Model providers: one adapter per protocol, neutral requests and stream events."""

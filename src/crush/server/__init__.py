@@ -1,0 +1,1 @@
+"""The aiohttp application: routes, event streams, authentication, claims, lifetime."""

@@ -1,0 +1,1 @@
+"""SQLite: one writer per database, all writes of a step in one transaction."""
