@@ -1,0 +1,165 @@
+"""One SQLite file: a single writer thread, a few readers, pragmas, transactions.
+
+Writes are never cut by cancellation: once a job is handed over, its caller learns how it ended.
+Reads see only committed state. Rows are not cached anywhere, since another program may write too.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self, TypeVar
+
+import anyio
+import anyio.to_thread
+import apsw
+
+from crush.store.failures import database_error
+
+T = TypeVar("T")
+Value = int | float | bytes | str | None  # what a column holds
+Job = Callable[[apsw.Connection], T]
+
+BUSY_MS = 30_000
+READERS = 2
+
+_log = logging.getLogger(__name__)
+
+_FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
+
+
+class Database:
+    """A file with its writer thread (one for its life, started by `open`) and its readers."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._writer: apsw.Connection | None = None
+        self._wal = True
+        self._synchronous = ""
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="crush-writer")
+        self._idle_readers: list[apsw.Connection] = []
+        self._reading = anyio.CapacityLimiter(READERS)
+
+    @classmethod
+    async def open(cls, path: str, *, prepare: Job[T], local: bool = True) -> tuple[Self, T]:
+        """Open or create the file and run `prepare` in the writer's thread, outside a transaction.
+
+        `local` says whether processes that open the file share memory; without, there is no WAL.
+        """
+        database = cls(path)
+        try:
+            return database, await database._in_writer(
+                lambda: database._start(prepare, local=local)
+            )
+        except BaseException:
+            await database.close()
+            raise
+
+    async def write(self, job: Job[T], *, durable: bool = False) -> T:
+        """Run `job` in one transaction; all of it is committed when this returns, or nothing."""
+        return await self._in_writer(lambda: self._transact(job, durable=durable))
+
+    async def read(self, job: Job[T]) -> T:
+        """Run `job` on one consistent state of the database."""
+        return await anyio.to_thread.run_sync(self._read, job, limiter=self._reading)
+
+    async def close(self) -> None:
+        """End the thread; what was handed over before is still written."""
+        with anyio.CancelScope(shield=True):
+            async with self._reading:
+                await self._in_writer(self._close_connections)
+            await anyio.to_thread.run_sync(self._thread.shutdown)
+
+    async def _in_writer(self, work: Callable[[], T]) -> T:
+        # asyncio's own executor hand-over: anyio's threads are pooled and have no order.
+        outcome = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([outcome])
+        return outcome.result()
+
+    def _start(self, prepare: Job[T], *, local: bool) -> T:
+        try:
+            self._writer = _connect(self._path, _FLAGS | apsw.SQLITE_OPEN_CREATE)
+            self._wal = _choose_journal(self._writer, local=local)
+            if not self._wal:
+                _log.warning(
+                    "%s: no write-ahead log on this file system; writes are slower", self._path
+                )
+            for pragma in ("foreign_keys=ON", "secure_delete=ON", "cache_size=-8000"):
+                self._writer.execute(f"PRAGMA {pragma}")
+            self._writer.execute("PRAGMA journal_size_limit=16777216")
+            return prepare(self._writer)
+        except apsw.Error as exc:
+            raise database_error(exc, self._path) from exc
+
+    def _transact(self, job: Job[T], *, durable: bool) -> T:
+        connection = self._writer
+        assert connection is not None  # noqa: S101 - `open` is the only way to get a Database
+        try:
+            self._set_synchronous(connection, "FULL" if durable or not self._wal else "NORMAL")
+            return in_transaction(connection, job)
+        except apsw.Error as exc:
+            raise database_error(exc, self._path) from exc
+
+    def _set_synchronous(self, connection: apsw.Connection, level: str) -> None:
+        if level != self._synchronous:
+            connection.execute(f"PRAGMA synchronous={level}")
+            self._synchronous = level
+
+    def _read(self, job: Job[T]) -> T:
+        try:
+            connection = self._idle_readers.pop() if self._idle_readers else self._open_reader()
+            try:
+                connection.execute("BEGIN")
+                return job(connection)
+            finally:
+                connection.execute("ROLLBACK")
+                self._idle_readers.append(connection)
+        except apsw.Error as exc:
+            raise database_error(exc, self._path) from exc
+
+    def _open_reader(self) -> apsw.Connection:
+        reader = _connect(self._path, _FLAGS)
+        for pragma in ("query_only=ON", "cache_size=-2000"):
+            reader.execute(f"PRAGMA {pragma}")
+        return reader
+
+    def _close_connections(self) -> None:
+        while self._idle_readers:
+            self._idle_readers.pop().close()
+        if self._writer is not None:
+            self._writer.close()
+
+
+def in_transaction(connection: apsw.Connection, job: Job[T]) -> T:
+    """Run `job` between BEGIN IMMEDIATE and COMMIT; whatever it raises undoes it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = job(connection)
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:  # SQLite has already rolled back after some errors
+            connection.execute("ROLLBACK")
+    return result
+
+
+def _connect(path: str, flags: int) -> apsw.Connection:
+    connection = apsw.Connection(path, flags=flags)
+    connection.set_busy_timeout(BUSY_MS)
+    # The file may come with a repository: its triggers and views get no dangerous functions.
+    connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
+    connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+    connection.execute("PRAGMA temp_store=MEMORY")
+    return connection
+
+
+def _choose_journal(connection: apsw.Connection, *, local: bool) -> bool:
+    """Set the journal mode; whether it is WAL."""
+    if local:
+        return bool(connection.pragma("journal_mode", "wal") == "wal")
+    # A database that is in WAL mode already can be opened without shared memory only exclusively.
+    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+    connection.execute("PRAGMA journal_mode=DELETE")
+    connection.execute("PRAGMA locking_mode=NORMAL")
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+    return False

@@ -1,0 +1,115 @@
+"""`registry.db` in the user state: in which database a run is, and which have unfinished runs.
+
+An entry is written before the run's own commit, so a run that exists is always found; an entry
+without a run is harmless and settled when its database is next opened. Servers share the file.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Self
+
+import anyio.to_thread
+import apsw
+
+from crush.store.db import Database, in_transaction
+from crush.store.directory import make_private_file
+from crush.wire.ids import RunId
+
+KEPT = 100_000  # finished entries
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS runs (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    data_dir TEXT NOT NULL,
+    finished INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS runs_unfinished ON runs (data_dir) WHERE finished = 0;
+"""
+
+
+class Registry:
+    """The open registry of this user."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    async def open(cls, path: str) -> Self:
+        """Open or create it. Raises StoreError."""
+        local = await anyio.to_thread.run_sync(make_private_file, path)
+        database, _ = await Database.open(path, prepare=_prepare, local=local)
+        return cls(database)
+
+    async def add(self, run_id: RunId, data_dir: str) -> None:
+        """`run_id` is about to be committed to the database in `data_dir`; survives a power loss."""
+
+        def job(connection: apsw.Connection) -> None:
+            connection.execute(
+                "INSERT INTO runs (id, data_dir) VALUES (?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET data_dir = excluded.data_dir, finished = 0",
+                (run_id, data_dir),
+            )
+
+        await self._database.write(job, durable=True)
+
+    async def finish(self, run_ids: Collection[RunId], data_dir: str) -> None:
+        """These runs have ended in the database in `data_dir`, which may have moved."""
+
+        def job(connection: apsw.Connection) -> None:
+            connection.executemany(
+                "INSERT INTO runs (id, data_dir, finished) VALUES (?, ?, 1) ON CONFLICT (id)"
+                " DO UPDATE SET data_dir = excluded.data_dir, finished = 1",
+                [(run_id, data_dir) for run_id in run_ids],
+            )
+
+        await self._database.write(job)
+
+    async def forget(self, run_id: RunId) -> None:
+        """The run was not committed after all."""
+        await self._database.write(
+            lambda connection: connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+        )
+
+    async def settle(self, data_dir: str, *, unfinished: Collection[RunId]) -> None:
+        """Of this database only `unfinished` are: it was opened, or it is gone."""
+
+        def job(connection: apsw.Connection) -> None:
+            rows = connection.execute(
+                "SELECT id FROM runs WHERE data_dir = ? AND finished = 0", (data_dir,)
+            )
+            over = [(key,) for (key,) in rows.fetchall() if key not in unfinished]
+            connection.executemany("UPDATE runs SET finished = 1 WHERE id = ?", over)
+
+        await self._database.write(job)
+
+    async def data_dir_of(self, run_id: RunId) -> str | None:
+        def job(connection: apsw.Connection) -> str | None:
+            row = connection.execute("SELECT data_dir FROM runs WHERE id = ?", (run_id,)).fetchone()
+            return None if row is None else str(row[0])
+
+        return await self._database.read(job)
+
+    async def unfinished_databases(self) -> Sequence[str]:
+        """Data directories with unfinished runs, oldest first."""
+
+        def job(connection: apsw.Connection) -> list[str]:
+            rows = connection.execute(
+                "SELECT data_dir FROM runs WHERE finished = 0 GROUP BY data_dir ORDER BY min(seq)"
+            )
+            return [str(data_dir) for (data_dir,) in rows]
+
+        return await self._database.read(job)
+
+    async def close(self) -> None:
+        await self._database.close()
+
+
+def _prepare(connection: apsw.Connection) -> None:
+    def job(connection: apsw.Connection) -> None:
+        connection.execute(_SCHEMA)
+        connection.execute(
+            "DELETE FROM runs WHERE finished = 1 AND seq <= (SELECT max(seq) FROM runs) - ?",
+            (KEPT,),
+        )
+
+    in_transaction(connection, job)

@@ -1,0 +1,228 @@
+"""The store of one project: one write verb, plain reads, in terms of the wire's records.
+
+Nothing above this module knows what keeps the records. Events are committed in the transaction of
+the state that they tell of, and returned to be published by the caller afterwards.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Self
+
+import anyio
+import anyio.to_thread
+import apsw
+
+from crush import __version__, paths
+from crush.errors import StoreError
+from crush.store import events, messages, migrations, pending, reads, runs, sessions
+from crush.store.change import Acceptance, Change, FileRead, Limits, Pending, Snapshot
+from crush.store.db import Database
+from crush.store.directory import make_private_dir, make_private_file
+from crush.store.lock import DirectoryLock
+from crush.store.recovery import plan_recovery
+from crush.store.registry import Registry
+from crush.store.writing import Writer
+from crush.wire.events import Committed, RunComplete
+from crush.wire.ids import RunId, SessionId
+from crush.wire.messages import Message, Run, Session
+
+_log = logging.getLogger(__name__)
+
+PAGE = 1000  # events per read, unless the caller wants another number
+
+
+class Store:
+    """An open project database; use `Store.open`, end with `close`."""
+
+    def __init__(
+        self,
+        *,
+        data_dir: str,
+        owner: str,
+        epoch: str,
+        database: Database,
+        lock: DirectoryLock,
+        registry: Registry,
+        limits: Limits,
+    ) -> None:
+        self.data_dir = data_dir
+        self.epoch = epoch
+        self._database = database
+        self._lock = lock
+        self._registry = registry
+        self._writer = Writer(owner=owner, pruner=events.Pruner(limits))
+
+    @classmethod
+    async def open(cls, data_dir: str, *, owner: str, registry: Registry, limits: Limits) -> Self:
+        """Lock, create or migrate, and end what a dead owner left unfinished. Raises StoreError.
+
+        `owner` is the instance id of this server: unfinished runs of any other are interrupted.
+        """
+        data_dir, lock, local = await anyio.to_thread.run_sync(_prepare_directory, data_dir)
+        path = paths.project_db(data_dir)
+        async with AsyncExitStack() as undo:
+            undo.callback(lock.release)
+
+            def prepare(connection: apsw.Connection) -> tuple[str, list[Change]]:
+                epoch = migrations.bring_up(connection, path, backups=limits.backups)
+                return epoch, plan_recovery(connection, owner=owner, now_ms=_now_ms())
+
+            database, (epoch, left) = await Database.open(path, prepare=prepare, local=local)
+            undo.push_async_callback(database.close)
+            store = cls(
+                data_dir=data_dir,
+                owner=owner,
+                epoch=epoch,
+                database=database,
+                lock=lock,
+                registry=registry,
+                limits=limits,
+            )
+            for change in left:
+                await store.commit(change)
+            undo.pop_all()
+        return store
+
+    async def close(self) -> None:
+        """Finish what was handed over, then let others open the data directory."""
+        with anyio.CancelScope(shield=True):
+            await self._database.close()
+            await anyio.to_thread.run_sync(self._lock.release)
+
+    # Writing. Neither verb is cut by cancellation: what it returns is what was committed.
+
+    async def commit(self, change: Change) -> list[Committed]:
+        """Write a step; its events in order, those made from `sessions` first.
+
+        Raises ConflictError for a run that has ended, StoreError when nothing could be written.
+        """
+        ended = [event.run.id for _, event in change.events if isinstance(event, RunComplete)]
+        with anyio.CancelScope(shield=True):
+            committed = await self._database.write(
+                lambda connection: self._writer.apply(connection, change),
+                durable=change.durable or bool(ended),
+            )
+            if ended:
+                await self._note_ended(ended)
+        return committed
+
+    async def accept(self, change: Change, *, idempotency_key: str) -> Acceptance:
+        """Write a step that accepts its one new run; on the disk when this returns.
+
+        A run that was accepted before under this key ("" is none) or under this id is returned
+        instead, and nothing is written.
+        """
+        (run,) = change.runs
+        with anyio.CancelScope(shield=True):
+            await self._registry.add(run.id, self.data_dir)
+            acceptance = await self._database.write(
+                lambda connection: self._writer.accept(connection, change, idempotency_key),
+                durable=True,
+            )
+            if acceptance.repeated and acceptance.run.id != run.id:
+                await self._registry.forget(run.id)
+        return acceptance
+
+    # Reading: each call sees one committed state.
+
+    async def session(self, session_id: SessionId) -> Session:
+        """Raises NotFoundError."""
+        return await self._database.read(lambda c: sessions.load(c, session_id))
+
+    async def sessions(self, *, limit: int = -1) -> list[Session]:
+        """Sessions that are nobody's sub-agent, the last written first."""
+        return await self._database.read(lambda c: sessions.newest(c, limit))
+
+    async def last_session(self) -> Session | None:
+        """The one of `sessions` that was written last."""
+        newest = await self.sessions(limit=1)
+        return newest[0] if newest else None
+
+    async def find_sessions(self, reference: str) -> list[Session]:
+        """By full id, else by a prefix of the short id: none, one, or several to choose from."""
+        return await self._database.read(lambda c: sessions.find(c, reference))
+
+    async def messages(self, session_id: SessionId) -> list[Message]:
+        """In the order in which they were inserted, by whatever program."""
+        return await self._database.read(lambda c: messages.of_session(c, session_id))
+
+    async def file_reads(self, session_id: SessionId) -> list[FileRead]:
+        return await self._database.read(lambda c: reads.of_session(c, session_id))
+
+    async def run(self, run_id: RunId) -> Run:
+        """Raises NotFoundError."""
+        return await self._database.read(lambda c: runs.load(c, run_id))
+
+    async def runs_of(self, session_id: SessionId) -> list[Run]:
+        """In the order of their acceptance."""
+        return await self._database.read(lambda c: runs.of_session(c, session_id))
+
+    async def unfinished_runs(self) -> list[Run]:
+        return await self._database.read(runs.unfinished)
+
+    async def pending(self) -> list[Pending]:
+        """Permission requests that wait, oldest first."""
+        return await self._database.read(pending.everything)
+
+    async def events_of_run(
+        self, run_id: RunId, after_seq: int, *, limit: int = PAGE
+    ) -> list[Committed] | None:
+        """The next events of a run behind the cursor; None when some of them were pruned."""
+        return await self._database.read(
+            lambda c: events.of_run(c, run_id, after_seq=after_seq, limit=limit)
+        )
+
+    async def events(
+        self, after_seq: int, *, session_id: SessionId | None = None, limit: int = PAGE
+    ) -> list[Committed] | None:
+        """The next events behind the cursor; None when some of them were pruned."""
+        return await self._database.read(
+            lambda c: events.after(c, after_seq, session_id=session_id, limit=limit)
+        )
+
+    async def last_seq(self) -> int:
+        """The place of the last committed event."""
+        return await self._database.read(events.last_seq)
+
+    async def snapshot(self, session_id: SessionId) -> Snapshot:
+        """A session with all that is open in it, and the cursor that it is true at.
+
+        Raises NotFoundError.
+        """
+
+        def job(connection: apsw.Connection) -> Snapshot:
+            return Snapshot(
+                session=sessions.load(connection, session_id),
+                messages=messages.of_session(connection, session_id),
+                runs=runs.unfinished_of(connection, session_id),
+                pending=pending.of_session(connection, session_id),
+                epoch=self.epoch,
+                seq=events.last_seq(connection),
+            )
+
+        return await self._database.read(job)
+
+    async def _note_ended(self, run_ids: Sequence[RunId]) -> None:
+        try:
+            await self._registry.finish(run_ids, self.data_dir)
+        except StoreError as exc:
+            # The end itself is committed; the next start finds these entries and settles them.
+            _log.warning("registry: %s", exc)
+
+
+def _prepare_directory(data_dir: str) -> tuple[str, DirectoryLock, bool]:
+    data_dir = os.path.realpath(data_dir)
+    make_private_dir(data_dir)
+    lock = DirectoryLock.acquire(paths.project_lock(data_dir), version=__version__)
+    try:
+        return data_dir, lock, make_private_file(paths.project_db(data_dir))
+    except StoreError:
+        lock.release()
+        raise
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
