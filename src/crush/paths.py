@@ -56,6 +56,11 @@ def models_dir(env: Env) -> str:
     return os.path.join(global_data_dir(env), "models")
 
 
+def local_weights(env: Env) -> str:
+    """Weights of the model `local/smollm2`."""
+    return os.path.join(models_dir(env), "smollm2-135m-instruct.gguf")
+
+
 def registry_db(env: Env) -> str:
     return os.path.join(state_dir(env), "registry.db")
 
@@ -72,16 +77,16 @@ def git_root(cwd: str) -> str | None:
         directory = parent
 
 
-def project_data_dir(cwd: str) -> str:
+def project_data_dir(cwd: str, name: str = ".crush") -> str:
     """The nearest `.crush` from `cwd` up to the git root, otherwise `<cwd>/.crush` (F 1.6)."""
     root = git_root(cwd) or cwd
     directory = cwd
     while True:
-        candidate = os.path.join(directory, ".crush")
+        candidate = os.path.join(directory, name)
         if os.path.isdir(candidate):
             return candidate
         if directory == root:
-            return os.path.join(cwd, ".crush")
+            return os.path.join(cwd, name)
         directory = os.path.dirname(directory)
 
 
