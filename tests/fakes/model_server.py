@@ -406,17 +406,15 @@ async def start_model_server(
 ) -> AsyncIterator[ModelServer]:
     """Serve on this event loop for as long as the block lasts; connections end with it."""
     server = ModelServer(script=script, log_path=log_path)
-    tasks: set[asyncio.Task[Any]] = set()
+    open_writers: dict[asyncio.StreamWriter, asyncio.Task[Any] | None] = {}
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
+        open_writers[writer] = asyncio.current_task()
         try:
             with contextlib.suppress(_ConnectionOver, ConnectionError, asyncio.IncompleteReadError):
                 await _Connection(server, reader, writer).serve()
         finally:
-            tasks.discard(task)
+            del open_writers[writer]
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
@@ -428,10 +426,11 @@ async def start_model_server(
         yield server
     finally:
         listener.close()
-        for task in tuple(tasks):
-            task.cancel()
+        tasks = [task for task in open_writers.values() if task is not None]
+        for writer in open_writers:
+            writer.transport.abort()  # a cancelled handler would be logged as a failure
         if tasks:
-            await asyncio.wait(tuple(tasks))
+            await asyncio.wait(tasks)
         await listener.wait_closed()
 
 
