@@ -6,14 +6,17 @@ Reads see only committed state. Rows are not cached anywhere, since another prog
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Self, TypeVar
 
 import anyio
 import anyio.to_thread
 import apsw
 
+from crush.errors import StoreError
 from crush.store.failures import database_error
 
 T = TypeVar("T")
@@ -33,6 +36,8 @@ class Database:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._inode = 0
+        self._closed = False
         self._writer: apsw.Connection | None = None
         self._wal = True
         self._synchronous = ""
@@ -57,18 +62,28 @@ class Database:
 
     async def write(self, job: Job[T], *, durable: bool = False) -> T:
         """Run `job` in one transaction; all of it is committed when this returns, or nothing."""
+        self._require_open()
         return await self._in_writer(lambda: self._transact(job, durable=durable))
 
     async def read(self, job: Job[T]) -> T:
         """Run `job` on one consistent state of the database."""
+        self._require_open()
         return await anyio.to_thread.run_sync(self._read, job, limiter=self._reading)
 
     async def close(self) -> None:
-        """End the thread; what was handed over before is still written."""
+        """End the thread; what was handed over before is still written and read."""
+        if self._closed:
+            return
+        self._closed = True
         with anyio.CancelScope(shield=True):
-            async with self._reading:
-                await self._in_writer(self._close_connections)
+            for _ in range(READERS):  # every reader has come back
+                await self._reading.acquire_on_behalf_of(object())
+            await self._in_writer(self._close_connections)
             await anyio.to_thread.run_sync(self._thread.shutdown)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"{self._path}: the database is closed")
 
     async def _in_writer(self, work: Callable[[], T]) -> T:
         # asyncio's own executor hand-over: anyio's threads are pooled and have no order.
@@ -80,6 +95,7 @@ class Database:
     def _start(self, prepare: Job[T], *, local: bool) -> T:
         try:
             self._writer = _connect(self._path, _FLAGS | apsw.SQLITE_OPEN_CREATE)
+            self._set_synchronous(self._writer, "NORMAL")
             self._wal = _choose_journal(self._writer, local=local)
             if not self._wal:
                 _log.warning(
@@ -88,16 +104,17 @@ class Database:
             for pragma in ("foreign_keys=ON", "secure_delete=ON", "cache_size=-8000"):
                 self._writer.execute(f"PRAGMA {pragma}")
             self._writer.execute("PRAGMA journal_size_limit=16777216")
+            self._inode = _inode(self._path)
             return prepare(self._writer)
         except apsw.Error as exc:
             raise database_error(exc, self._path) from exc
 
     def _transact(self, job: Job[T], *, durable: bool) -> T:
-        connection = self._writer
-        assert connection is not None  # noqa: S101 - `open` is the only way to get a Database
+        if self._writer is None:  # closed while this job stood in the queue
+            raise StoreError(f"{self._path}: the database is closed")
         try:
-            self._set_synchronous(connection, "FULL" if durable or not self._wal else "NORMAL")
-            return in_transaction(connection, job)
+            self._set_synchronous(self._writer, "FULL" if durable or not self._wal else "NORMAL")
+            return in_transaction(self._writer, job)
         except apsw.Error as exc:
             raise database_error(exc, self._path) from exc
 
@@ -110,16 +127,20 @@ class Database:
         try:
             connection = self._idle_readers.pop() if self._idle_readers else self._open_reader()
             try:
-                connection.execute("BEGIN")
-                return job(connection)
+                return _in_snapshot(connection, job)
             finally:
-                connection.execute("ROLLBACK")
                 self._idle_readers.append(connection)
         except apsw.Error as exc:
             raise database_error(exc, self._path) from exc
 
     def _open_reader(self) -> apsw.Connection:
         reader = _connect(self._path, _FLAGS)
+        if _inode(self._path) != self._inode:
+            reader.close()
+            raise StoreError(
+                f"{self._path}: the database was moved or replaced while it was open",
+                hint="Stop the server (`crush stop`) and start again.",
+            )
         for pragma in ("query_only=ON", "cache_size=-2000"):
             reader.execute(f"PRAGMA {pragma}")
         return reader
@@ -129,6 +150,7 @@ class Database:
             self._idle_readers.pop().close()
         if self._writer is not None:
             self._writer.close()
+            self._writer = None
 
 
 def in_transaction(connection: apsw.Connection, job: Job[T]) -> T:
@@ -143,6 +165,14 @@ def in_transaction(connection: apsw.Connection, job: Job[T]) -> T:
     return result
 
 
+def _in_snapshot(connection: apsw.Connection, job: Job[T]) -> T:
+    connection.execute("BEGIN")
+    try:
+        return job(connection)
+    finally:
+        connection.execute("ROLLBACK")
+
+
 def _connect(path: str, flags: int) -> apsw.Connection:
     connection = apsw.Connection(path, flags=flags)
     connection.set_busy_timeout(BUSY_MS)
@@ -153,10 +183,19 @@ def _connect(path: str, flags: int) -> apsw.Connection:
     return connection
 
 
+def _inode(path: str) -> int:
+    try:
+        return os.stat(path).st_ino
+    except OSError:  # moved away
+        return 0
+
+
 def _choose_journal(connection: apsw.Connection, *, local: bool) -> bool:
     """Set the journal mode; whether it is WAL."""
     if local:
-        return bool(connection.pragma("journal_mode", "wal") == "wal")
+        with suppress(apsw.IOError, apsw.ProtocolError):  # no shared memory here
+            if connection.pragma("journal_mode", "wal") == "wal":
+                return True
     # A database that is in WAL mode already can be opened without shared memory only exclusively.
     connection.execute("PRAGMA locking_mode=EXCLUSIVE")
     connection.execute("PRAGMA journal_mode=DELETE")

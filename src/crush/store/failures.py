@@ -4,7 +4,7 @@ import errno
 
 import apsw
 
-from crush.errors import StoreError
+from crush.errors import CrushError, NotFoundError, StoreError
 
 _BY_KIND: tuple[tuple[type[apsw.Error], str, str], ...] = (
     (apsw.FullError, "the disk is full", "Free some space; nothing that was committed is lost."),
@@ -46,8 +46,10 @@ _BY_ERRNO = {
 }
 
 
-def database_error(exc: apsw.Error, path: str) -> StoreError:
+def database_error(exc: apsw.Error, path: str) -> CrushError:
     """`exc` in the words of the table; an unknown one keeps SQLite's own."""
+    if getattr(exc, "extendedresult", 0) == apsw.SQLITE_CONSTRAINT_FOREIGNKEY:
+        return NotFoundError("the session that this belongs to is gone")
     for kind, message, hint in _BY_KIND:
         if isinstance(exc, kind):
             return StoreError(f"{path}: {message} ({exc})", hint=hint)

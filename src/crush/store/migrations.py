@@ -119,11 +119,9 @@ def bring_up(connection: apsw.Connection, path: str, *, backups: int) -> str:
             f"{path}: this is a database of another program",
             hint="Move the file away, or set `options.data_directory` to another place.",
         )
-    if not _is_current(connection, tables):
-        if tables:
-            back_up(connection, path, keep=backups)
-        in_transaction(connection, lambda c: _migrate(c, path))
-    return _epoch(connection, path)
+    if tables and not _is_current(connection, tables):
+        back_up(connection, path, keep=backups)
+    return in_transaction(connection, lambda c: _bring_up(c, path))
 
 
 def _is_current(connection: apsw.Connection, tables: frozenset[str]) -> bool:
@@ -135,8 +133,15 @@ def _is_current(connection: apsw.Connection, tables: frozenset[str]) -> bool:
     )
 
 
-def _migrate(connection: apsw.Connection, path: str) -> None:
-    if "goose_db_version" not in _tables(connection):  # another process may have been faster
+def _bring_up(connection: apsw.Connection, path: str) -> str:
+    if not _is_current(connection, _tables(connection)):
+        _migrate(connection)
+    _refuse_other_tables(connection, path)
+    return _epoch(connection, path)
+
+
+def _migrate(connection: apsw.Connection) -> None:
+    if not _tables(connection):
         connection.execute(crush_schema.GOOSE)
         crush_schema.record(connection, 0)
     applied = crush_schema.applied_versions(connection)
@@ -144,17 +149,24 @@ def _migrate(connection: apsw.Connection, path: str) -> None:
         if version not in applied:
             connection.execute(sql)
             crush_schema.record(connection, version)
-    if missing := crush_schema.missing_columns(connection):
-        raise StoreError(
-            f"{path}: written by a Crush whose tables differ: no {', '.join(missing)}",
-            hint="Update pycrush, or set `options.data_directory` to another place.",
-        )
     connection.execute(_PY_MIGRATIONS)
     done = _our_version(connection)
     for number, migrate in enumerate(MIGRATIONS[done:], start=done + 1):
         migrate(connection)
         connection.execute(
             "INSERT INTO py_migrations (number, name) VALUES (?, ?)", (number, migrate.__name__)
+        )
+
+
+def _refuse_other_tables(connection: apsw.Connection, path: str) -> None:
+    """A version that we do not know may have changed tables that we use."""
+    known = {0, *(version for version, _ in crush_schema.STEPS)}
+    if crush_schema.applied_versions(connection) <= known:
+        return
+    if missing := crush_schema.missing_columns(connection):
+        raise StoreError(
+            f"{path}: written by a Crush whose tables differ: no {', '.join(missing)}",
+            hint="Update pycrush, or set `options.data_directory` to another place.",
         )
 
 
@@ -182,10 +194,6 @@ def _epoch(connection: apsw.Connection, path: str) -> str:
     if meta.get("inode") == inode and "epoch" in meta:
         return meta["epoch"]
     epoch = secrets.token_hex(8)
-
-    def save(connection: apsw.Connection) -> None:
-        for pair in (("epoch", epoch), ("inode", inode)):
-            connection.execute("INSERT OR REPLACE INTO py_meta (key, value) VALUES (?, ?)", pair)
-
-    in_transaction(connection, save)
+    for pair in (("epoch", epoch), ("inode", inode)):
+        connection.execute("INSERT OR REPLACE INTO py_meta (key, value) VALUES (?, ?)", pair)
     return epoch
