@@ -5,7 +5,10 @@
     ├── ConfigError           user: a configuration file or value
     │   └── NoProviderError   user: nothing to ask a model with
     ├── NotFoundError         user: a session, run or workspace that is not there
-    ├── ConflictError         user: the thing is busy, closing or already answered
+    ├── ConflictError         user: the thing is busy or already ended
+    │   └── ClosingError      user: the server is going away, ask again
+    ├── ForbiddenError        user: this client may not talk to this server
+    ├── NotBuiltError         user: a part of the protocol that this version does not have
     ├── DeniedError           user: a permission was refused
     ├── LimitError            user: a ceiling on steps or time was reached
     ├── ProviderError         model: the provider refused, failed or broke off
@@ -13,6 +16,7 @@
     ├── StoreError            operator: database, lock or disk
     ├── HostError             operator: a host URL that cannot be used
     ├── StartError            operator: no server could be reached or started
+    │   └── NotListeningError  operator: nothing listens; a client may start a server
     ├── ProtocolError         operator: the two sides speak no common protocol
     └── ServerLostError       operator: the server went away in the middle of a run
 
@@ -83,6 +87,24 @@ class ConflictError(CrushError):
     """The thing exists but its state does not allow this: busy, closing, already ended."""
 
     code = "conflict"
+
+
+class ClosingError(ConflictError):
+    """The server is going away; the next request starts or finds another one."""
+
+    code = "closing"
+
+
+class ForbiddenError(CrushError):
+    """The peer, its Host or its Origin is not one that this server talks to."""
+
+    code = "forbidden"
+
+
+class NotBuiltError(CrushError):
+    """A route of the protocol whose part this version does not have."""
+
+    code = "not_built"
 
 
 class DeniedError(CrushError):
@@ -157,10 +179,28 @@ class StartError(CrushError):
     code = "start"
 
 
+class NotListeningError(StartError):
+    """Nothing listens at the host: the one case in which a client starts a server."""
+
+    code = "not_listening"
+
+
 class ProtocolError(CrushError):
-    """Client and server have no protocol version in common, or the peer is not a crush server."""
+    """Client and server have no protocol version in common, or an idle older server should go.
+
+    Attributes:
+        speaks: lowest and highest version of the side that refuses.
+        replaceable: the server is idle and older: a client may ask it to leave and start its own.
+    """
 
     code = "protocol"
+
+    def __init__(
+        self, message: str, *, hint: str = "", speaks: tuple[int, int], replaceable: bool = False
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.speaks = speaks
+        self.replaceable = replaceable
 
 
 class ServerLostError(CrushError):
