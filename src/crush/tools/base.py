@@ -86,5 +86,10 @@ class AnyTool(Struct, frozen=True, kw_only=True):
     tool: Tool[Struct] = field()
 
     def parse(self, text: str) -> Struct:
-        """The arguments as their Struct. Raises msgspec.ValidationError or DecodeError."""
-        return msgspec.json.decode(text or "{}", type=self.tool.args_type)
+        """The arguments as their Struct. Raises msgspec.ValidationError or DecodeError.
+
+        Lenient with what models write: numbers as strings, null for what they leave out.
+        """
+        fields = msgspec.json.decode(text.strip() or "{}", type=dict[str, object])
+        given = {name: value for name, value in fields.items() if value is not None}
+        return msgspec.convert(given, self.tool.args_type, strict=False)

@@ -1,0 +1,228 @@
+"""`grep`: lines of files that match a pattern, newest file first."""
+
+import base64
+import os
+from collections.abc import Sequence
+from typing import Annotated
+
+import anyio
+import anyio.to_thread
+import msgspec
+from msgspec import Meta, Struct, field
+
+from crush.errors import ToolError
+from crush.permissions.rules import Need
+from crush.tools.base import ToolContext, ToolResult
+from crush.tools.clean_text import clean_text
+from crush.tools.glob_pattern import GlobPattern
+from crush.tools.ripgrep import Finished, Search, read_records, search_command
+from crush.tools.target_path import CallArgs, Shown, resolve_directory, short_path
+
+_MAX_MATCHES = 100
+_POOL = 20 * _MAX_MATCHES  # matches to choose the newest files from
+_LIMIT_S = 5
+_COLUMNS = 500
+_LEAD = 100  # columns kept before a match far to the right
+_FAILED = 2  # exit code of ripgrep
+
+
+class GrepArgs(CallArgs, frozen=True, kw_only=True, eq=False, weakref=True):
+    """Arguments of `grep`."""
+
+    pattern: str
+    path: str = ""
+    include: Annotated[str, Meta(description="glob of files, e.g. *.{ts,tsx}")] = ""
+    literal_text: bool = False
+
+
+class GrepParams(Struct, frozen=True, kw_only=True):
+    """What a dialog shows."""
+
+    pattern: str
+    path: str
+    include: str
+    literal_text: bool
+
+
+class GrepMetadata(Struct, frozen=True, kw_only=True):
+    """Counts for front ends."""
+
+    number_of_matches: int
+    truncated: bool
+
+
+class _Text(Struct, frozen=True):
+    """Text of ripgrep's JSON: as such, or base64 when it is not UTF-8."""
+
+    text: str | None = None
+    base64: str | None = field(default=None, name="bytes")
+
+    def raw(self) -> bytes:
+        if self.text is not None:
+            return self.text.encode(errors="surrogateescape")
+        return base64.b64decode(self.base64 or "")
+
+
+class _Submatch(Struct, frozen=True):
+    start: int
+
+
+class _Line(Struct, frozen=True):
+    path: _Text
+    lines: _Text = _Text("")
+    line_number: int | None = None
+    submatches: list[_Submatch] = []
+
+
+class _Record(Struct, frozen=True):
+    type: str
+    data: msgspec.Raw
+
+
+class _Match(Struct, frozen=True):
+    path: str
+    line: int
+    column: int
+    text: str
+
+
+class GrepTool:
+    """Regular expressions of ripgrep; hidden files when `include` names them."""
+
+    name = "grep"
+    args_type = GrepArgs
+    read_only = True
+
+    def __init__(self, *, description: str) -> None:
+        self.description = description
+        self._shown = Shown()
+
+    def needs(self, args: GrepArgs, context: ToolContext) -> list[Need]:
+        root = resolve_directory(args.path, context)
+        self._shown.remember(args, root)
+        return [
+            Need(
+                tool=self.name,
+                action="read",
+                kind="read",
+                target=root,
+                directory=root if os.path.isdir(root) else os.path.dirname(root),
+                description=f"Search {short_path(root, context)} for {args.pattern}",
+                params=GrepParams(
+                    pattern=args.pattern,
+                    path=root,
+                    include=args.include,
+                    literal_text=args.literal_text,
+                ),
+            )
+        ]
+
+    async def run(self, args: GrepArgs, context: ToolContext) -> ToolResult:
+        search, include = await anyio.to_thread.run_sync(self._prepare, args, context)
+        collector = _Collector(root=search.root, include=include)
+        command = await anyio.to_thread.run_sync(search_command, search, context)
+        finished: Finished | None = None
+        with anyio.move_on_after(_LIMIT_S):
+            finished = await read_records(
+                command, search=search, context=context, separator=b"\n", accept=collector.accept
+            )
+        if finished and finished.exit_code == _FAILED and not collector.matches and finished.errors:
+            raise ToolError(finished.errors)
+        complete = finished is not None and finished.exit_code is not None
+        newest = await anyio.to_thread.run_sync(_newest_first, collector.matches)
+        return _result(newest, complete=complete, timed_out=finished is None)
+
+    def _prepare(self, args: GrepArgs, context: ToolContext) -> tuple[Search, GlobPattern | None]:
+        if not args.pattern:
+            raise ToolError("pattern is empty.")
+        root = resolve_directory(args.path, context)
+        self._shown.check_path(args, root)
+        if not os.path.lexists(root):
+            raise ToolError(f"{root!r} does not exist.")
+        include = GlobPattern(args.include) if args.include else None
+        search = Search(
+            root=root,
+            hidden=include is not None and include.names_hidden,
+            pattern=args.pattern,
+            literal=args.literal_text,
+            name_glob=args.include if "/" not in args.include else "",
+        )
+        return search, include
+
+
+class _Collector:
+    """Turns ripgrep's records into matches until there are enough."""
+
+    def __init__(self, *, root: str, include: GlobPattern | None) -> None:
+        self.matches: list[_Match] = []
+        self._base = root if os.path.isdir(root) else os.path.dirname(root)
+        self._include = include
+        self._current = root
+
+    def accept(self, record: bytes) -> bool:
+        try:
+            kind, line = _decode(record)
+        except msgspec.DecodeError:
+            # A line so long that its record arrived cut.
+            self._add(_Match(self._current, 0, 1, "(a line too long to show)"))
+            return len(self.matches) < _POOL
+        if line is not None:
+            self._current = os.fsdecode(line.path.raw())
+            if kind == "match":
+                self._add(_match_of(self._current, line))
+        return len(self.matches) < _POOL
+
+    def _add(self, match: _Match) -> None:
+        relative = os.path.relpath(match.path, self._base).replace(os.sep, "/")
+        if self._include is None or self._include.matches(relative):
+            self.matches.append(match)
+
+
+def _decode(record: bytes) -> tuple[str, _Line | None]:
+    decoded = msgspec.json.decode(record, type=_Record)
+    if decoded.type not in {"begin", "match"}:
+        return decoded.type, None
+    return decoded.type, msgspec.json.decode(decoded.data, type=_Line)
+
+
+def _match_of(path: str, line: _Line) -> _Match:
+    raw = line.lines.raw()
+    start = line.submatches[0].start if line.submatches else 0
+    column = len(raw[:start].decode(errors="replace"))
+    text = raw.decode(errors="replace").rstrip("\r\n")
+    first = max(0, column - _LEAD) if column >= _COLUMNS else 0
+    shown = ("..." if first else "") + text[first : first + _COLUMNS]
+    more = "..." if len(text) > first + _COLUMNS else ""
+    return _Match(path, line.line_number or 0, column + 1, clean_text(shown) + more)
+
+
+def _newest_first(matches: Sequence[_Match]) -> list[_Match]:
+    changed = {path: _changed_at(path) for path in {match.path for match in matches}}
+    return sorted(matches, key=lambda match: (-changed[match.path], match.path, match.line))
+
+
+def _changed_at(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _result(matches: Sequence[_Match], *, complete: bool, timed_out: bool) -> ToolResult:
+    shown = matches[:_MAX_MATCHES]
+    truncated = not complete or len(matches) > len(shown)
+    lines = [f"Found {len(shown)} matches" if shown else "No matches found"]
+    path = ""
+    for match in shown:
+        if match.path != path:
+            lines += [""] if path else []
+            path = match.path
+            lines.append(f"{clean_text(path)}:")
+        lines.append(f"  Line {match.line}, Char {match.column}: {match.text}")
+    if truncated:
+        reason = f"stopped after {_LIMIT_S} s" if timed_out else "there are more matches"
+        lines += ["", f"({reason}; use a narrower pattern or path)"]
+    return ToolResult(
+        content="\n".join(lines),
+        metadata=GrepMetadata(number_of_matches=len(shown), truncated=truncated),
+    )

@@ -1,0 +1,78 @@
+"""A pipe that a command writes to and we read while it lives: never waited on for its end.
+
+Files that are followed were weighed and lost: a script's `>/dev/stderr` truncates a file, and a
+file that a left-over process writes to has no bound. A pipe has neither fault, and nobody can make
+us wait for it, since reading stops when the command's own process has ended.
+"""
+
+import os
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import anyio
+
+from crush.tools.bounded_output import BoundedOutput
+from crush.tools.clean_text import LiveText
+
+_CHUNK = 64 * 1024
+_DRAIN_BYTES = 1024 * 1024  # the largest capacity that a pipe may be given without privilege
+_FREE_BYTES = 4 * 1024 * 1024  # beyond this a flood is read at a pace that leaves others the CPU
+_PACE_S = 0.001
+_LIVE_BYTES = 8 * 1024  # of one chunk; people who watch a flood see its ends
+
+
+class OutputPipe:
+    """One stream of a command."""
+
+    def __init__(self, *, emit: Callable[[str], None]) -> None:
+        self.output = BoundedOutput()
+        self._live = LiveText(emit=emit)
+        self._read_bytes = 0
+        self._reader, self.writer = os.pipe()
+        self._writer_open = True
+        os.set_blocking(self._reader, False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close_writer()
+        os.close(self._reader)
+
+    def close_writer(self) -> None:
+        """Our copy of the writing end, once the command has its own."""
+        if self._writer_open:
+            self._writer_open = False
+            os.close(self.writer)
+
+    async def follow(self) -> None:
+        """Reads until every writer is gone; meant to be cancelled."""
+        while True:
+            await anyio.wait_readable(self._reader)
+            if not self._read():
+                return
+            if self._read_bytes > _FREE_BYTES:
+                await anyio.sleep(_PACE_S)
+
+    def drain(self) -> None:
+        """Takes what is in the pipe now, and ends the live text."""
+        end = self._read_bytes + _DRAIN_BYTES
+        while self._read_bytes < end and self._read():
+            pass
+        self._live.close()
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self._reader, _CHUNK)
+        except BlockingIOError:
+            return False
+        self._read_bytes += len(data)
+        self.output.feed(data)
+        self._live.feed(data[-_LIVE_BYTES:])
+        return bool(data)

@@ -1,0 +1,76 @@
+"""The tools there are, each with its description and a small JSON Schema of its arguments."""
+
+from collections.abc import Mapping
+from importlib import resources
+from typing import cast
+
+import msgspec
+from msgspec import Struct
+
+from crush.tools.base import AnyTool, Args, Tool
+from crush.tools.bash import BashTool
+from crush.tools.edit import EditTool
+from crush.tools.glob import GlobTool
+from crush.tools.grep import GrepTool
+from crush.tools.ls import LsTool
+from crush.tools.multiedit import MultieditTool
+from crush.tools.view import ViewTool
+from crush.tools.write import WriteTool
+
+
+def core_tools() -> tuple[AnyTool, ...]:
+    """Every tool of the coder agent, in the order that the model sees."""
+    return (
+        _any_tool(ViewTool(description=_description("view"))),
+        _any_tool(LsTool(description=_description("ls"))),
+        _any_tool(GlobTool(description=_description("glob"))),
+        _any_tool(GrepTool(description=_description("grep"))),
+        _any_tool(EditTool(description=_description("edit"))),
+        _any_tool(MultieditTool(description=_description("multiedit"))),
+        _any_tool(WriteTool(description=_description("write"))),
+        _any_tool(BashTool(description=_description("bash"))),
+    )
+
+
+def _any_tool(tool: Tool[Args]) -> AnyTool:
+    return AnyTool(
+        name=tool.name,
+        description=tool.description,
+        parameters=argument_schema(tool.args_type),
+        read_only=tool.read_only,
+        tool=cast("Tool[Struct]", tool),
+    )
+
+
+def _description(name: str) -> str:
+    return resources.files("crush.tools").joinpath(f"{name}.md").read_text("utf-8").strip()
+
+
+def argument_schema(args_type: type[Struct]) -> dict[str, object]:
+    """JSON Schema without references, titles, defaults and our own docstrings: tokens cost."""
+    (root,), definitions = msgspec.json.schema_components([args_type], ref_template="#/{name}")
+    inlined = _inline(root, definitions)
+    if not isinstance(inlined, dict):
+        raise TypeError(f"{args_type!r} has no object schema")
+    return inlined
+
+
+def _inline(node: object, definitions: Mapping[str, object]) -> object:
+    if isinstance(node, list):
+        return [_inline(item, definitions) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        target = definitions[str(node["$ref"]).removeprefix("#/")]
+        return _inline(_without_docstring(target), definitions)
+    return {
+        key: _inline(value, definitions)
+        for key, value in node.items()
+        if key not in {"title", "default"}
+    }
+
+
+def _without_docstring(node: object) -> object:
+    if not isinstance(node, dict):
+        return node
+    return {key: value for key, value in node.items() if key != "description"}

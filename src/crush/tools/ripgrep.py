@@ -1,0 +1,146 @@
+"""How a search is run: ripgrep, or our own walker as a process with the same output.
+
+The walker is a process too, because Python's regex engine can be made to run for ever and only a
+process can be ended. Records stream in until the reader has enough.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from subprocess import DEVNULL, PIPE
+
+import anyio
+import msgspec
+from anyio.abc import ByteReceiveStream, Process
+from msgspec import Struct
+
+from crush import paths
+from crush.errors import ToolError
+from crush.permissions.rules import is_within
+from crush.tools.base import ToolContext
+from crush.tools.file_text import MAX_BYTES
+from crush.tools.ignore_rules import builtin_file, user_file
+
+_MAX_RECORD_BYTES = 1024 * 1024
+_MAX_ERROR_BYTES = 16 * 1024
+_CLEANUP_S = 5
+_PASSED = ("PATH", "HOME", "USERPROFILE", "XDG_CONFIG_HOME", "CRUSH_GLOBAL_CONFIG", "SYSTEMROOT")
+
+
+class Search(Struct, frozen=True, kw_only=True):
+    """What to look for below `root`. `pattern` None lists files; `name_glob` "" is any name."""
+
+    root: str
+    hidden: bool
+    pattern: str | None = None
+    literal: bool = False
+    name_glob: str = ""
+
+
+class Finished(Struct, frozen=True):
+    """How the process ended; `exit_code` None when it was stopped because there was enough."""
+
+    exit_code: int | None
+    errors: str
+
+
+def find_ripgrep(env: Mapping[str, str]) -> str | None:
+    """The binary of the `ripgrep` package, else one on PATH."""
+    name = "rg.exe" if sys.platform == "win32" else "rg"
+    beside = os.path.join(os.path.dirname(sys.executable), name)
+    return beside if os.access(beside, os.X_OK) else shutil.which("rg", path=env.get("PATH", ""))
+
+
+def search_command(search: Search, context: ToolContext) -> list[str]:
+    """The arguments of the process that answers `search`."""
+    ripgrep = find_ripgrep(context.env)
+    if ripgrep is None:
+        request = msgspec.json.encode(search).decode()
+        return [sys.executable, "-P", "-m", "crush.tools.search_worker", request]
+    command = [ripgrep, "--no-config", "--no-messages", "--no-require-git"]
+    for path in (
+        builtin_file(),
+        user_file(context.env),
+        os.path.join(context.cwd, ".crushignore"),
+    ):
+        if os.path.isfile(path):
+            command += ["--ignore-file", path]
+    if search.hidden:
+        command.append("--hidden")
+    if search.name_glob:
+        # A type narrows; --glob would also bring back what the ignore files leave out.
+        command += ["--type-add", f"wanted:{search.name_glob}", "--type", "wanted"]
+    if search.pattern is None:
+        return [*command, "--files", "--null", "--", search.root]
+    if search.literal:
+        command.append("--fixed-strings")
+    command += ["--json", "--crlf", "--max-filesize", str(MAX_BYTES)]
+    return [*command, "-e", search.pattern, "--", search.root]
+
+
+async def read_records(
+    command: list[str],
+    *,
+    search: Search,
+    context: ToolContext,
+    separator: bytes,
+    accept: Callable[[bytes], bool],
+) -> Finished:
+    """Runs the process and hands each record to `accept` until it returns False.
+
+    A record that is too long arrives cut. The process never outlives the call.
+    """
+    env = {name: context.env[name] for name in _PASSED if name in context.env}
+    # ripgrep reads --ignore-file as relative to where it runs.
+    cwd = context.cwd if is_within(search.root, context.cwd) else paths.home(context.env)
+    process = await _start(command, cwd=cwd, env=env)
+    errors = bytearray()
+    stdout, stderr = process.stdout, process.stderr
+    if stdout is None or stderr is None:
+        raise RuntimeError("a process started with pipes has none")
+    try:
+        async with anyio.create_task_group() as readers:
+            readers.start_soon(_collect, stderr, errors)
+            more = await _split(stdout, separator, accept)
+            if not more:
+                readers.cancel_scope.cancel()
+        exit_code = await process.wait() if more else None
+        return Finished(exit_code, errors.decode(errors="replace").strip())
+    finally:
+        if process.returncode is None:
+            process.kill()
+        with anyio.move_on_after(_CLEANUP_S, shield=True):
+            await process.aclose()
+
+
+async def _start(command: list[str], *, cwd: str, env: Mapping[str, str]) -> Process:
+    # A start that is cut in two would leave a process nobody knows of.
+    with anyio.CancelScope(shield=True):
+        try:
+            process = await anyio.open_process(
+                command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, cwd=cwd, env=env
+            )
+        except (OSError, ValueError) as exc:
+            raise ToolError(f"The search cannot start: {exc}.") from exc
+    return process
+
+
+async def _split(
+    stream: ByteReceiveStream, separator: bytes, accept: Callable[[bytes], bool]
+) -> bool:
+    """Feeds `accept`; False if it had enough before the end."""
+    rest = b""
+    async for chunk in stream:
+        *records, rest = (rest + chunk).split(separator)
+        for record in records:
+            if not accept(record):
+                return False
+        # The rest of an overlong record is dropped: its start is enough to know the file.
+        rest = rest[:_MAX_RECORD_BYTES]
+    return not rest or accept(rest)
+
+
+async def _collect(stream: ByteReceiveStream, into: bytearray) -> None:
+    async for chunk in stream:
+        into += chunk[: max(0, _MAX_ERROR_BYTES - len(into))]
