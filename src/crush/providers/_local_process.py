@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import anyio
 import msgspec
 from anyio.abc import Process
+from anyio.lowlevel import checkpoint
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from crush.errors import ConfigError, ProviderError
@@ -30,7 +32,7 @@ from crush.providers.weights import EXTRA_HINT, INSTALL_HINT
 
 _LOAD_S = 60
 _SILENCE_S = 60  # a batch of the prompt takes 0.4 s, a token 10 ms
-_CANCEL_S = 2
+_CANCEL_S = 5
 _END_S = 2
 _LINE_BYTES = 1 << 20
 _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT")
@@ -62,6 +64,7 @@ class WorkerProcess:
         self._stdin = process.stdin
         self._stdout = BufferedByteReceiveStream(process.stdout)
         self._last_id = 0
+        self._working = False
 
     @property
     def pid(self) -> int:
@@ -91,19 +94,19 @@ class WorkerProcess:
                 raise self._out_of_step()
 
     async def chat(self, chat: Chat, emit: EmitStream) -> Answer:
-        """Ask once. However this is left, the worker then works on nothing."""
-        self._last_id += 1
+        """Ask once. Cancellation is passed on and not waited for: the next chat does that."""
         self.answered = False
-        chat = msgspec.structs.replace(chat, id=self._last_id)
-        finished = False
+        if self._working:
+            await self._settle()
+        self._last_id += 1
+        self._working = True
         try:
-            await self._send(chat)
-            answer = await self._follow(emit)
-            finished = True
-            return answer
+            await self._send(msgspec.structs.replace(chat, id=self._last_id))
+            return await self._follow(emit)
         finally:
-            if self.usable and not finished:
-                await self._stop()
+            if self.usable and self._working:
+                with anyio.move_on_after(_END_S, shield=True), suppress(ProviderError):
+                    await self._send(Cancel(self._last_id))
 
     async def end(self) -> None:
         """End the process: asked by closing its input, killed if that does not help."""
@@ -121,8 +124,10 @@ class WorkerProcess:
                 case Progress():
                     pass
                 case Done() as done:
+                    self._working = False
                     return _answer(done)
                 case Failed(message=cause, overflow=overflow):
+                    self._working = False
                     raise ProviderError(f"the embedded model refused: {cause}", overflow=overflow)
                 case Ready() | Unusable():
                     raise self._out_of_step()
@@ -138,17 +143,17 @@ class WorkerProcess:
                 f"the embedded model has been silent for {_SILENCE_S} s", retryable=True
             ) from exc
 
-    async def _stop(self) -> None:
-        """Let the worker drop the chat; one that does not is killed by its owner."""
-        self.usable = False
-        with anyio.move_on_after(_CANCEL_S, shield=True):
-            try:
-                await self._send(Cancel(self._last_id))
+    async def _settle(self) -> None:
+        """Wait for the end of a chat that was cancelled; kill a worker that does not obey."""
+        try:
+            with anyio.fail_after(_CANCEL_S):
                 while not isinstance(await self._receive(), Done | Failed):
                     pass
-            except ProviderError:
-                return
-            self.usable = True
+        except TimeoutError as exc:
+            self.usable = False
+            self._process.kill()
+            raise ProviderError("the embedded model does not stop", retryable=True) from exc
+        self._working = False
 
     async def _send(self, message: ToWorker) -> None:
         try:
@@ -157,6 +162,8 @@ class WorkerProcess:
             raise await self._lost() from exc
 
     async def _receive(self) -> FromWorker:
+        # Reading what is buffered already never yields: a flood would keep a cancel out.
+        await checkpoint()
         try:
             text = await self._stdout.receive_until(b"\n", _LINE_BYTES)
             return from_worker.decode(text)
