@@ -61,7 +61,7 @@ class SseDecoder:
 
     def _split(self, chunk: bytes) -> list[bytes]:
         """The lines that end in this chunk, without their ends."""
-        if self._after_cr:
+        if self._after_cr and chunk:
             chunk = chunk.removeprefix(b"\n")
             self._after_cr = False
         if not chunk:
