@@ -10,7 +10,7 @@ from crush.permissions.rules import Need
 from crush.tools.base import ToolContext, ToolResult
 from crush.tools.clean_text import clean_text
 from crush.tools.glob_pattern import GlobPattern, split_static
-from crush.tools.ripgrep import Search, read_records, search_command
+from crush.tools.ripgrep import Search, read_records, relative_name, search_command
 from crush.tools.target_path import (
     CallArgs,
     Shown,
@@ -58,8 +58,9 @@ class GlobTool:
     args_type = GlobArgs
     read_only = True
 
-    def __init__(self, *, description: str) -> None:
+    def __init__(self, *, description: str, ripgrep: str | None) -> None:
         self.description = description
+        self._ripgrep = ripgrep
         self._shown = Shown()
 
     def needs(self, args: GlobArgs, context: ToolContext) -> list[Need]:
@@ -78,8 +79,8 @@ class GlobTool:
         ]
 
     async def run(self, args: GlobArgs, context: ToolContext) -> ToolResult:
-        search, pattern = await anyio.to_thread.run_sync(self._prepare, args, context)
-        found = await _find(search, pattern, context) if search else _Found([], truncated=False)
+        prepared = await anyio.to_thread.run_sync(self._prepare, args, context)
+        found = await _find(prepared, context) if prepared else _Found([], truncated=False)
         shown = sorted(found.paths, key=lambda path: (len(path), path))[:_MAX_RESULTS]
         truncated = found.truncated or len(found.paths) > _MAX_RESULTS
         lines = [clean_text(path) for path in shown] or ["No files found"]
@@ -90,15 +91,23 @@ class GlobTool:
             metadata=GlobMetadata(number_of_files=len(shown), truncated=truncated),
         )
 
-    def _prepare(self, args: GlobArgs, context: ToolContext) -> tuple[Search | None, GlobPattern]:
-        """What to run; no search when the literal part of the pattern leads nowhere."""
+    def _prepare(self, args: GlobArgs, context: ToolContext) -> "_Prepared | None":
+        """What to run; None when the literal part of the pattern leads nowhere."""
         root, rest = _root_and_rest(args, context)
         self._shown.check_path(args, root)
         check_directory(resolve_directory(args.path, context))
         pattern = GlobPattern(rest)
         if not os.path.isdir(root):
-            return None, pattern
-        return Search(root=root, hidden=pattern.names_hidden), pattern
+            return None
+        search = Search(root=root, hidden=pattern.names_hidden)
+        command = search_command(search, context, ripgrep=self._ripgrep)
+        return _Prepared(search, command, pattern)
+
+
+class _Prepared(Struct, frozen=True):
+    search: Search
+    command: list[str]
+    pattern: GlobPattern
 
 
 def _root_and_rest(args: GlobArgs, context: ToolContext) -> tuple[str, str]:
@@ -110,19 +119,23 @@ def _root_and_rest(args: GlobArgs, context: ToolContext) -> tuple[str, str]:
     return resolve_path(prefix if anchored else os.path.join(base, prefix), context), rest
 
 
-async def _find(search: Search, pattern: GlobPattern, context: ToolContext) -> _Found:
+async def _find(prepared: _Prepared, context: ToolContext) -> _Found:
+    root = prepared.search.root
     found: list[str] = []
 
     def accept(record: bytes) -> bool:
         path = os.fsdecode(record)
-        if pattern.matches(os.path.relpath(path, search.root).replace(os.sep, "/")):
+        if prepared.pattern.matches(relative_name(path, root)):
             found.append(path)
         return len(found) < _POOL
 
-    command = await anyio.to_thread.run_sync(search_command, search, context)
     with anyio.move_on_after(_LIMIT_S):
         finished = await read_records(
-            command, search=search, context=context, separator=b"\0", accept=accept
+            prepared.command,
+            search=prepared.search,
+            context=context,
+            separator=b"\0",
+            accept=accept,
         )
         return _Found(found, truncated=finished.exit_code is None)
     return _Found(found, truncated=True)

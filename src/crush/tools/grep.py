@@ -15,7 +15,13 @@ from crush.permissions.rules import Need
 from crush.tools.base import ToolContext, ToolResult
 from crush.tools.clean_text import clean_text
 from crush.tools.glob_pattern import GlobPattern
-from crush.tools.ripgrep import Finished, Search, read_records, search_command
+from crush.tools.ripgrep import (
+    Finished,
+    Search,
+    read_records,
+    relative_name,
+    search_command,
+)
 from crush.tools.target_path import CallArgs, Shown, resolve_directory, short_path
 
 _MAX_MATCHES = 100
@@ -93,8 +99,9 @@ class GrepTool:
     args_type = GrepArgs
     read_only = True
 
-    def __init__(self, *, description: str) -> None:
+    def __init__(self, *, description: str, ripgrep: str | None) -> None:
         self.description = description
+        self._ripgrep = ripgrep
         self._shown = Shown()
 
     def needs(self, args: GrepArgs, context: ToolContext) -> list[Need]:
@@ -118,13 +125,16 @@ class GrepTool:
         ]
 
     async def run(self, args: GrepArgs, context: ToolContext) -> ToolResult:
-        search, include = await anyio.to_thread.run_sync(self._prepare, args, context)
-        collector = _Collector(root=search.root, include=include)
-        command = await anyio.to_thread.run_sync(search_command, search, context)
+        prepared = await anyio.to_thread.run_sync(self._prepare, args, context)
+        search, collector = prepared.search, prepared.collector
         finished: Finished | None = None
         with anyio.move_on_after(_LIMIT_S):
             finished = await read_records(
-                command, search=search, context=context, separator=b"\n", accept=collector.accept
+                prepared.command,
+                search=search,
+                context=context,
+                separator=b"\n",
+                accept=collector.accept,
             )
         if finished and finished.exit_code == _FAILED and not collector.matches and finished.errors:
             raise ToolError(finished.errors)
@@ -132,7 +142,7 @@ class GrepTool:
         newest = await anyio.to_thread.run_sync(_newest_first, collector.matches)
         return _result(newest, complete=complete, timed_out=finished is None)
 
-    def _prepare(self, args: GrepArgs, context: ToolContext) -> tuple[Search, GlobPattern | None]:
+    def _prepare(self, args: GrepArgs, context: ToolContext) -> "_Prepared":
         if not args.pattern:
             raise ToolError("pattern is empty.")
         root = resolve_directory(args.path, context)
@@ -147,17 +157,22 @@ class GrepTool:
             literal=args.literal_text,
             name_glob=args.include if "/" not in args.include else "",
         )
-        return search, include
+        base = root if os.path.isdir(root) else os.path.dirname(root)
+        return _Prepared(
+            search,
+            search_command(search, context, ripgrep=self._ripgrep),
+            _Collector(base=base, include=include),
+        )
 
 
 class _Collector:
     """Turns ripgrep's records into matches until there are enough."""
 
-    def __init__(self, *, root: str, include: GlobPattern | None) -> None:
+    def __init__(self, *, base: str, include: GlobPattern | None) -> None:
         self.matches: list[_Match] = []
-        self._base = root if os.path.isdir(root) else os.path.dirname(root)
+        self._base = base
         self._include = include
-        self._current = root
+        self._current = base
 
     def accept(self, record: bytes) -> bool:
         try:
@@ -173,9 +188,15 @@ class _Collector:
         return len(self.matches) < _POOL
 
     def _add(self, match: _Match) -> None:
-        relative = os.path.relpath(match.path, self._base).replace(os.sep, "/")
+        relative = relative_name(match.path, self._base)
         if self._include is None or self._include.matches(relative):
             self.matches.append(match)
+
+
+class _Prepared(Struct, frozen=True):
+    search: Search
+    command: list[str]
+    collector: _Collector
 
 
 def _decode(record: bytes) -> tuple[str, _Line | None]:

@@ -14,17 +14,19 @@ from crush.tools.glob import GlobTool
 from crush.tools.grep import GrepTool
 from crush.tools.ls import LsTool
 from crush.tools.multiedit import MultieditTool
+from crush.tools.ripgrep import find_ripgrep
 from crush.tools.view import ViewTool
 from crush.tools.write import WriteTool
 
 
 def core_tools() -> tuple[AnyTool, ...]:
     """Every tool of the coder agent, in the order that the model sees."""
+    ripgrep = find_ripgrep()
     return (
         _any_tool(ViewTool(description=_description("view"))),
         _any_tool(LsTool(description=_description("ls"))),
-        _any_tool(GlobTool(description=_description("glob"))),
-        _any_tool(GrepTool(description=_description("grep"))),
+        _any_tool(GlobTool(description=_description("glob"), ripgrep=ripgrep)),
+        _any_tool(GrepTool(description=_description("grep"), ripgrep=ripgrep)),
         _any_tool(EditTool(description=_description("edit"))),
         _any_tool(MultieditTool(description=_description("multiedit"))),
         _any_tool(WriteTool(description=_description("write"))),

@@ -45,16 +45,15 @@ class Finished(Struct, frozen=True):
     errors: str
 
 
-def find_ripgrep(env: Mapping[str, str]) -> str | None:
-    """The binary of the `ripgrep` package, else one on PATH."""
+def find_ripgrep() -> str | None:
+    """The binary of the `ripgrep` package, which lies beside our Python, else one on PATH."""
     name = "rg.exe" if sys.platform == "win32" else "rg"
     beside = os.path.join(os.path.dirname(sys.executable), name)
-    return beside if os.access(beside, os.X_OK) else shutil.which("rg", path=env.get("PATH", ""))
+    return beside if os.access(beside, os.X_OK) else shutil.which("rg")
 
 
-def search_command(search: Search, context: ToolContext) -> list[str]:
-    """The arguments of the process that answers `search`."""
-    ripgrep = find_ripgrep(context.env)
+def search_command(search: Search, context: ToolContext, *, ripgrep: str | None) -> list[str]:
+    """The arguments of the process that answers `search`: ripgrep, or our worker without one."""
     if ripgrep is None:
         request = msgspec.json.encode(search).decode()
         return [sys.executable, "-P", "-m", "crush.tools.search_worker", request]
@@ -79,6 +78,11 @@ def search_command(search: Search, context: ToolContext) -> list[str]:
     return [*command, "-e", search.pattern, "--", search.root]
 
 
+def relative_name(path: str, base: str) -> str:
+    """A found path relative to where the search began, with `/`, as patterns are written."""
+    return path.removeprefix(base).lstrip(os.sep).replace(os.sep, "/")
+
+
 async def read_records(
     command: list[str],
     *,
@@ -92,6 +96,7 @@ async def read_records(
     A record that is too long arrives cut. The process never outlives the call.
     """
     env = {name: context.env[name] for name in _PASSED if name in context.env}
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # the worker finds what we find
     # ripgrep reads --ignore-file as relative to where it runs.
     cwd = context.cwd if is_within(search.root, context.cwd) else paths.home(context.env)
     process = await _start(command, cwd=cwd, env=env)

@@ -1,0 +1,86 @@
+"""A project directory, a context in it, and calls made as the agent makes them.
+
+`run` runs under blockbuster: a tool that blocks the event loop fails its test.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio.to_thread
+import msgspec
+import pytest
+from blockbuster import blockbuster_ctx
+from msgspec import Struct
+
+from crush.permissions.rules import Need
+from crush.tools.base import AnyTool, ToolContext, ToolResult
+from crush.tools.registry import core_tools
+from tests.fakes.read_log import FakeReadLog
+
+
+class Call:
+    """One call between asking and running, where the world may change."""
+
+    def __init__(self, tool: AnyTool, arguments: dict[str, object], context: ToolContext) -> None:
+        self._tool = tool.tool
+        self._context = context
+        self._args: Struct = tool.parse(msgspec.json.encode(arguments).decode())
+
+    async def needs(self) -> Sequence[Need]:
+        return await anyio.to_thread.run_sync(self._tool.needs, self._args, self._context)
+
+    async def run(self) -> ToolResult:
+        with blockbuster_ctx("crush"):
+            return await self._tool.run(self._args, self._context)
+
+
+class Caller:
+    """Calls tools by name, as the agent does: needs first, then run."""
+
+    def __init__(self, context: ToolContext) -> None:
+        self.context = context
+        self.live: list[str] = []
+        self._tools = {tool.name: tool for tool in core_tools()}
+
+    def replace_tool(self, tool: AnyTool) -> None:
+        self._tools[tool.name] = tool
+
+    def prepare(self, name: str, **arguments: object) -> Call:
+        context = msgspec.structs.replace(self.context, emit_output=self.live.append)
+        return Call(self._tools[name], arguments, context)
+
+    async def need(self, name: str, **arguments: object) -> Need:
+        (need,) = await self.prepare(name, **arguments).needs()
+        return need
+
+    async def __call__(self, name: str, **arguments: object) -> ToolResult:
+        call = self.prepare(name, **arguments)
+        await call.needs()
+        return await call.run()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The working directory; its neighbours in `tmp_path` are outside."""
+    directory = tmp_path.resolve() / "project"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def context(project: Path, tmp_path: Path) -> ToolContext:
+    home = tmp_path.resolve() / "home"
+    home.mkdir()
+    return ToolContext(
+        cwd=str(project),
+        env={"PATH": os.environ["PATH"], "HOME": str(home)},
+        umask=0o022,
+        reads=FakeReadLog(),
+        emit_output=lambda text: None,
+    )
+
+
+@pytest.fixture
+def call(context: ToolContext) -> Caller:
+    return Caller(context)

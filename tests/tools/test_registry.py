@@ -1,0 +1,68 @@
+import msgspec
+import pytest
+
+from crush.tools.base import AnyTool
+from crush.tools.registry import core_tools
+
+
+def tool(name: str) -> AnyTool:
+    return next(tool for tool in core_tools() if tool.name == name)
+
+
+def test_the_core_tools_have_the_names_of_crush() -> None:
+    names = [tool.name for tool in core_tools()]
+    assert names == ["view", "ls", "glob", "grep", "edit", "multiedit", "write", "bash"]
+
+
+def test_only_the_tools_that_change_nothing_are_read_only() -> None:
+    assert {tool.name for tool in core_tools() if tool.read_only} == {"view", "ls", "glob", "grep"}
+
+
+def test_all_tools_together_cost_a_model_less_than_five_kilobytes() -> None:
+    sent = [
+        {"name": tool.name, "description": tool.description, "input_schema": tool.parameters}
+        for tool in core_tools()
+    ]
+    assert len(msgspec.json.encode(sent)) <= 5000
+
+
+def test_every_schema_is_a_plain_object_without_references() -> None:
+    for each in core_tools():
+        text = msgspec.json.encode(each.parameters).decode()
+        assert each.parameters["type"] == "object"
+        assert "$ref" not in text
+        assert '"title"' not in text
+
+
+def test_required_arguments_are_those_without_a_default() -> None:
+    required = {tool.name: tool.parameters["required"] for tool in core_tools()}
+    assert required == {
+        "view": ["file_path"],
+        "ls": [],
+        "glob": ["pattern"],
+        "grep": ["pattern"],
+        "edit": ["file_path", "old_string", "new_string"],
+        "multiedit": ["file_path", "edits"],
+        "write": ["file_path", "content"],
+        "bash": ["command"],
+    }
+
+
+def test_numbers_as_text_null_and_unknown_arguments_are_understood() -> None:
+    args = tool("view").parse('{"file_path": "a", "offset": "7", "limit": null, "colour": 1}')
+    assert msgspec.to_builtins(args) == {"file_path": "a", "offset": 7, "limit": 0}
+
+
+def test_no_text_at_all_means_no_arguments() -> None:
+    assert msgspec.to_builtins(tool("ls").parse(" ")) == {"path": "", "ignore": [], "depth": 0}
+
+
+@pytest.mark.parametrize("text", ['{"offset": 1}', '{"file_path": 1}', "[]", "null"])
+def test_arguments_of_the_wrong_shape_are_refused(text: str) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        tool("view").parse(text)
+
+
+def test_text_that_is_not_json_is_refused() -> None:
+    with pytest.raises(msgspec.DecodeError):
+        tool("view").parse('{"file_path": "a')
