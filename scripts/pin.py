@@ -17,6 +17,9 @@ HEADER = "# Made by `make pin` from pyproject.toml. Names, versions, hashes; no 
 # those of the pip that comes with Python, and what packages without a wheel are built with.
 BUILD = ("pip", "setuptools", "wheel", "editables")
 
+# A version without wheels for this platform would need a compiler; this one is pure Python.
+WHEELS = "--only-binary=:all: --no-binary=forbiddenfruit"
+
 
 def main() -> None:
     if sys.version_info[:2] != OLDEST:
@@ -32,23 +35,33 @@ def main() -> None:
 
 
 def pin(name: str, requirements: Sequence[str], *, below: str = "") -> None:
-    """Resolve and write one file; what is pinned in `below` keeps its version."""
-    lines = [*requirements, *([f"-c {os.path.join(ROOT, below)}"] if below else [])]
+    """Resolve and write one file; what is pinned in `below` keeps its version.
+
+    Twice: versions are chosen among those with wheels, hashes are taken of all their files.
+    """
+    asked = [*requirements, *([f"-c {os.path.join(ROOT, below)}"] if below else [])]
+    chosen = compiled(asked, f"--pip-args={WHEELS}")
+    pins = compiled(chosen.splitlines(), "--generate-hashes", "--no-reuse-hashes")
+    with open(os.path.join(ROOT, name), "w", encoding="utf-8") as file:
+        file.write(HEADER + pins)
+    sys.stdout.write(f"pinned {name}\n")
+
+
+def compiled(lines: Sequence[str], *options: str) -> str:
     command = [sys.executable, "-m", "piptools", "compile", "-", "--output-file=-", "--quiet"]
-    command += ["--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-header"]
-    command += ["--no-emit-options", "--no-annotate"]
+    command += ["--allow-unsafe", "--strip-extras", "--no-header", "--no-annotate"]
     environment = {key: value for key, value in os.environ.items() if key != "PIP_FIND_LINKS"}
     done = subprocess.run(
-        command,
+        [*command, "--no-emit-options", *options],
         env=environment,
         input="\n".join(lines),
-        stdout=subprocess.PIPE,
+        capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    with open(os.path.join(ROOT, name), "w", encoding="utf-8") as file:
-        file.write(HEADER + done.stdout)
-    sys.stdout.write(f"pinned {name}\n")
+    if done.returncode:
+        sys.exit(f"pin: {done.stderr}")
+    return done.stdout
 
 
 if __name__ == "__main__":

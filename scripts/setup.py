@@ -105,8 +105,8 @@ def reason() -> str:
         return "a package has another hash than the one pinned: do not use that index"
     if "No space left" in text:
         return "the disk is full: free some space"
-    lines = text.strip().splitlines()
-    return lines[-1] if lines else "no output"
+    errors = [line for line in text.splitlines() if line.lower().startswith("error: ")]
+    return (errors or text.strip().splitlines() or ["no output"])[-1]
 
 
 def works(python: str) -> bool:
