@@ -17,6 +17,8 @@ import time
 import uuid
 from typing import Any
 
+from typing_extensions import override
+
 from crush.errors import CrushError
 from crush.launch import protocol, ready
 from crush.launch.bind import Listener
@@ -34,10 +36,12 @@ class TinyServer(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.socket = listener.socket
         self.instance_id = uuid.uuid4().hex
 
+    @override
     def get_request(self) -> tuple[Any, Any]:
         connection, _ = self.socket.accept()
         return connection, ("local", 0)
 
+    @override
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
@@ -47,7 +51,8 @@ class TinyHandler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: TinyServer
 
-    def log_message(self, format: str, *args: object) -> None:
+    @override
+    def log_message(self, *args: object) -> None:
         pass
 
     def _answer(self, status: int, value: object) -> None:

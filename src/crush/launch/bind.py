@@ -13,7 +13,7 @@ import sys
 import time
 
 from crush.errors import CrushError, HostError, NotListeningError, StartError
-from crush.launch.host import Host, dial, is_loopback, split_authority
+from crush.launch.host import Host, dial, is_loopback, own_uid, split_authority, unix_socket
 from crush.launch.lock import FileLock, LockHeldError, read_holder, server_lock_path, try_lock
 from crush.paths import Env
 
@@ -150,7 +150,7 @@ def _check_in_the_way(host: Host) -> None:
         raise StartError(
             f"{path} exists and is not a socket", hint="move it away or choose another --host"
         )
-    if info.st_uid != os.geteuid():
+    if info.st_uid != own_uid():
         raise StartError(f"{path} is a socket of uid {info.st_uid}, not yours")
     if _listens(host):
         raise StartError(f"another program listens on {path}", hint="choose another --host")
@@ -182,7 +182,7 @@ def _bind_beside(path: str) -> tuple[socket.socket, str]:
                 continue
             with contextlib.suppress(OSError):
                 os.unlink(stand_in)
-        bound = socket.socket(socket.AF_UNIX)
+        bound = unix_socket()
         try:
             bound.bind(stand_in)
         except OSError as exc:

@@ -15,8 +15,7 @@ _STDERR = 2
 
 def main() -> None:
     paths, prefix, module, *arguments = sys.argv[1:]
-    if sys.platform != "win32":
-        _detach(arguments)
+    _detach(arguments)
     # Behind the standard library, as `site` would have put them.
     sys.path += paths.split(os.pathsep)
     # Without `site` a virtual environment does not know itself; scripts are looked for there.
@@ -25,24 +24,35 @@ def main() -> None:
     raise SystemExit(importlib.import_module(module).main(arguments))
 
 
-def _detach(arguments: list[str]) -> None:
-    keep = {fd for flag in ("--ready-fd", "--start-lock-fd") if (fd := _value(arguments, flag)) > 0}
-    # A terminal, or a CI job's pipe, that the client was given must not stay open for our sake.
-    for name in os.listdir("/dev/fd"):
-        if int(name) > _STDERR and int(name) not in keep:
-            with contextlib.suppress(OSError):
-                os.close(int(name))
-    for fd in keep:
-        os.set_inheritable(fd, False)
-    if os.getsid(0) != os.getpid():  # where `posix_spawn` knows no sessions
-        os.setsid()
-    os.chdir("/")
-    # The spawner can reap this process at once and never has a zombie; ours has no terminal,
-    # since it leads no session.
-    if os.fork():
-        os._exit(0)
-    if (ready_fd := _value(arguments, "--ready-fd")) > 0:
-        os.write(ready_fd, b'{"state": "starting", "pid": %d}\n' % os.getpid())
+if sys.platform == "win32":
+
+    def _detach(arguments: list[str]) -> None:
+        """The flags of the spawn have done it."""
+else:
+
+    def _detach(arguments: list[str]) -> None:
+        keep = {
+            fd for flag in ("--ready-fd", "--start-lock-fd") if (fd := _value(arguments, flag)) > 0
+        }
+        # A terminal, or a CI job's pipe, that the client was given must not stay open for our sake.
+        with contextlib.suppress(FileNotFoundError):  # a chroot without /dev
+            for fd in map(int, os.listdir("/dev/fd")):
+                if fd > _STDERR and fd not in keep:
+                    with contextlib.suppress(OSError):
+                        os.close(fd)
+        for fd in keep:
+            os.set_inheritable(fd, False)
+        if os.getsid(0) != os.getpid():  # where `posix_spawn` knows no sessions
+            os.setsid()
+        os.chdir("/")
+        # The spawner can reap this process at once and never has a zombie; ours has no terminal,
+        # since it leads no session.
+        if os.fork():
+            os._exit(0)
+        if (ready_fd := _value(arguments, "--ready-fd")) > 0:
+            # Whoever started us may be dead by now: others wait for this server too.
+            with contextlib.suppress(BrokenPipeError):
+                os.write(ready_fd, b'{"state": "starting", "pid": %d}\n' % os.getpid())
 
 
 def _value(arguments: list[str], flag: str) -> int:

@@ -18,16 +18,9 @@ TYPE_CHECKING = False  # `typing` alone would cost the thin client 4 ms
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from typing_extensions import override
-
     from crush.launch.npipe import PipeStream
 
     Connection: TypeAlias = socket.socket | PipeStream
-else:
-
-    def override(method):
-        return method
-
 
 MAX_UNIX_PATH = 107 if sys.platform.startswith("linux") else 103
 # Crush's own rule for its default; macOS allows one byte less.
@@ -50,20 +43,14 @@ class Host:
         self.address = address
         self.base = base
 
-    @override
-    def __str__(self) -> str:
+    # `@override` lives in `typing`, see above.
+    def __str__(self) -> str:  # type: ignore[explicit-override]
         return f"{self.scheme}://{self.address}{self.base}"
 
-    @override
-    def __repr__(self) -> str:
-        return f"Host({str(self)!r})"
-
-    @override
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other: object) -> bool:  # type: ignore[explicit-override]
         return isinstance(other, Host) and str(self) == str(other)
 
-    @override
-    def __hash__(self) -> int:
+    def __hash__(self) -> int:  # type: ignore[explicit-override]
         return hash(str(self))
 
 
@@ -75,6 +62,8 @@ def parse_host(text: str) -> Host:
     if scheme == "tcp":
         return _parse_tcp(rest)
     if scheme == "unix":
+        if not hasattr(socket, "AF_UNIX"):
+            raise HostError("this system has no unix sockets", hint="use npipe:// or tcp://")
         return Host(scheme=scheme, address=_unix_path(rest))
     if scheme == "npipe":
         if not rest or not rest.isprintable():
@@ -127,22 +116,46 @@ def _unix_path(path: str) -> str:
     return path
 
 
-def default_host(env: Env) -> Host:
-    """The host of a client that was told none; makes the private directory it may need."""
-    if sys.platform == "win32":
+if sys.platform == "win32":
+
+    def own_uid() -> int:
+        """Files and pipes have no uids there; their access lists are not judged."""
+        return 0
+
+    def _default(env: Env) -> Host:
         return Host(scheme="npipe", address=f"//./pipe/pycrush-{_safe(env.get('USERNAME', ''))}")
-    uid = os.geteuid()
-    name = f"pycrush-{uid}.sock"
-    runtime = env.get("XDG_RUNTIME_DIR", "")
+else:
+
+    def own_uid() -> int:
+        return os.geteuid()
+
+    def _default(env: Env) -> Host:
+        uid = own_uid()
+        name = f"pycrush-{uid}.sock"
+        directory = os.path.abspath(_runtime_dir(env))
+        if len(os.fsencode(os.path.join(directory, name))) > _MAX_DEFAULT_PATH:
+            directory = f"/tmp/pycrush-{uid}"  # noqa: S108 - its owner and mode are checked
+        return Host(scheme="unix", address=os.path.join(directory, name))
+
+
+def default_host(env: Env) -> Host:
+    """The host of a client that was told none; a socket's directory is made, or checked."""
+    host = _default(env)
+    if host.scheme == "unix":
+        make_private_dir(os.path.dirname(host.address))
+    return host
+
+
+def is_default(host: Host, env: Env) -> bool:
+    return host == _default(env)
+
+
+def _runtime_dir(env: Env) -> str:
     # `su` and containers leave another user's directory behind: not an error, just not ours.
-    if not (os.path.isabs(runtime) and _is_private(runtime)):
-        runtime = os.path.join(cache_dir(env), "run")
-    path = os.path.join(os.path.abspath(runtime), name)
-    if len(os.fsencode(path)) > _MAX_DEFAULT_PATH:
-        runtime = f"/tmp/pycrush-{uid}"  # noqa: S108 - owner and mode are checked below
-        path = f"{runtime}/{name}"
-    make_private_dir(runtime)
-    return Host(scheme="unix", address=path)
+    runtime = env.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(runtime) and _is_private(runtime):
+        return runtime
+    return os.path.join(cache_dir(env), "run")
 
 
 def _is_private(path: str) -> bool:
@@ -151,22 +164,22 @@ def _is_private(path: str) -> bool:
         info = os.lstat(path)
     except OSError:
         return False
-    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid() and not info.st_mode & 0o077
+    if not stat.S_ISDIR(info.st_mode):
+        return False
+    return sys.platform == "win32" or (info.st_uid == own_uid() and not info.st_mode & 0o077)
 
 
 def make_private_dir(path: str) -> None:
     """Make a 0700 directory, or check that the one which is there is just that."""
-    if sys.platform != "win32" and _is_private(path):
+    if _is_private(path):
         return
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        pass
+        # The mode is that of the last directory only.
+        os.makedirs(path, 0o700, exist_ok=True)
     except OSError as exc:
         cause = exc.strerror or str(exc)
-        raise StartError(f"failed to create server working directory {path!r}: {cause}") from exc
-    if sys.platform != "win32" and not _is_private(path):
+        raise StartError(f"failed to create server working directory: {cause}: {path}") from exc
+    if not _is_private(path):
         raise StartError(
             f"{path!r} is not a private directory of ours",
             hint="it must be a directory, owned by you, with mode 0700",
@@ -220,7 +233,7 @@ def _connect(host: Host, timeout_s: float) -> "Connection":
         from crush.launch.npipe import open_pipe  # noqa: PLC0415
 
         return open_pipe(host.address, timeout_s=timeout_s)
-    sock = socket.socket(socket.AF_UNIX)
+    sock = unix_socket()
     try:
         sock.settimeout(timeout_s)
         sock.connect(host.address)
@@ -229,6 +242,11 @@ def _connect(host: Host, timeout_s: float) -> "Connection":
         sock.close()
         raise
     return sock
+
+
+def unix_socket() -> socket.socket:
+    # Not an attribute everywhere; `parse_host` has refused such hosts there.
+    return socket.socket(getattr(socket, "AF_UNIX"))  # noqa: B009 - see above
 
 
 def _cause(exc: OSError) -> str:
@@ -251,7 +269,7 @@ def peer_uid(sock: socket.socket) -> int | None:
 def check_peer(sock: socket.socket) -> None:
     """Refuse a socket that another user put where ours should be (W 39)."""
     uid = peer_uid(sock)
-    if uid is not None and uid != os.geteuid():
+    if uid is not None and uid != own_uid():
         raise StartError(
             f"the server at this socket belongs to uid {uid}, not to you",
             hint="remove the socket or choose another --host",

@@ -28,11 +28,23 @@ if sys.platform == "win32":
             msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
         except PermissionError as exc:
             raise BlockingIOError(exc.errno, "held by another process") from exc
+
+    def _check_owner(path: str, fd: int) -> None:
+        """Access lists are not judged."""
 else:
     import fcntl
 
     def _lock(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _check_owner(path: str, fd: int) -> None:
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode):
+            raise StartError(f"lock file {path!r} is not a regular file")
+        if info.st_uid != os.geteuid():
+            raise StartError(f"lock file {path!r} belongs to uid {info.st_uid}, not to you")
+        if info.st_mode & 0o077:
+            os.fchmod(fd, 0o600)
 
 
 class LockHeldError(StartError):
@@ -121,23 +133,12 @@ def _open(path: str) -> int:
         make_private_dir(directory)
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     fd = os.open(path, flags, 0o600)
-    if sys.platform != "win32":
-        try:
-            _check_owner(path, fd)
-        except BaseException:
-            os.close(fd)
-            raise
+    try:
+        _check_owner(path, fd)
+    except BaseException:
+        os.close(fd)
+        raise
     return fd
-
-
-def _check_owner(path: str, fd: int) -> None:
-    info = os.fstat(fd)
-    if not stat.S_ISREG(info.st_mode):
-        raise StartError(f"lock file {path!r} is not a regular file")
-    if info.st_uid != os.geteuid():
-        raise StartError(f"lock file {path!r} belongs to uid {info.st_uid}, not to you")
-    if info.st_mode & 0o077:
-        os.fchmod(fd, 0o600)
 
 
 def read_holder(path: str) -> dict[str, object]:

@@ -10,9 +10,9 @@ import sys
 import time
 from collections.abc import Sequence
 
-from crush.errors import CrushError, StartError
+from crush.errors import StartError
 from crush.launch import logs
-from crush.launch.host import Host, default_host, make_private_dir, server_dir
+from crush.launch.host import Host, is_default, make_private_dir, server_dir
 from crush.launch.lock import FileLock
 from crush.launch.ready import ReadyPipe
 from crush.paths import Env
@@ -75,9 +75,7 @@ class Spawned:
             if line.get("state") != "starting":
                 return line
             self._server = int(str(line.get("pid", 0)))
-            if self._child > 0:
-                os.waitpid(self._child, 0)  # it forked, and is gone
-                self._child = 0
+            self._reap(0)  # it forked, and ends at once
         return None
 
     @property
@@ -98,9 +96,13 @@ class Spawned:
 
     def close(self) -> None:
         self._pipe.close()
+        self._reap(getattr(os, "WNOHANG", 0))
+
+    def _reap(self, options: int) -> None:
         if self._child > 0:
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(self._child, os.WNOHANG)
+                os.waitpid(self._child, options)
+            self._child = 0
 
 
 def spawn(host: Host, *, env: Env, lock: FileLock | None, command: Sequence[str]) -> Spawned:
@@ -109,27 +111,24 @@ def spawn(host: Host, *, env: Env, lock: FileLock | None, command: Sequence[str]
     make_private_dir(directory)
     stderr_log = os.path.join(directory, "stderr.log")
     stderr_start = logs.size(stderr_log)
+    arguments = [*command, *([] if is_default(host, env) else ["--host", str(host)])]
     with contextlib.ExitStack() as opened:
+        stdout = _open_log(opened, os.path.join(directory, "stdout.log"), "stdout")
+        stderr = _open_log(opened, stderr_log, "stderr")
         read_fd, write_fd = os.pipe()
+        opened.callback(os.close, write_fd)
+        pipe = ReadyPipe(read_fd)
         try:
-            stdout = _open_log(opened, os.path.join(directory, "stdout.log"), "stdout")
-            stderr = _open_log(opened, stderr_log, "stderr")
-            opened.callback(os.close, write_fd)
-            arguments = [*command]
-            if not _is_default(host, env):
-                arguments += ["--host", str(host)]
             child = _launch(
                 arguments, env=env, stdout=stdout, stderr=stderr, ready=write_fd, lock=lock
             )
-        except OSError as exc:
-            os.close(read_fd)
-            raise StartError(f"failed to start crush server: {exc.strerror or exc}") from exc
-        except BaseException:
-            os.close(read_fd)
+        except BaseException as exc:
+            pipe.close()
+            if isinstance(exc, OSError):
+                cause = exc.strerror or str(exc)
+                raise StartError(f"failed to start crush server: {cause}") from exc
             raise
-    return Spawned(
-        child=child, pipe=ReadyPipe(read_fd), stderr_log=stderr_log, stderr_start=stderr_start
-    )
+    return Spawned(child=child, pipe=pipe, stderr_log=stderr_log, stderr_start=stderr_start)
 
 
 def _open_log(opened: contextlib.ExitStack, path: str, name: str) -> int:
@@ -141,13 +140,6 @@ def _open_log(opened: contextlib.ExitStack, path: str, name: str) -> int:
         ) from exc
     opened.callback(os.close, fd)
     return fd
-
-
-def _is_default(host: Host, env: Env) -> bool:
-    try:
-        return host == default_host(env)
-    except CrushError:
-        return False
 
 
 if sys.platform == "win32":
@@ -201,7 +193,15 @@ else:
         actions: list[tuple[int, ...] | tuple[int, int, str, int, int]],
     ) -> int:
         # Ours may ignore them (`nohup`, a background job of sh); the server must not.
-        defaults = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
+        # With SIGCHLD ignored it would never learn how its own children ended.
+        defaults = (
+            signal.SIGINT,
+            signal.SIGTERM,
+            signal.SIGHUP,
+            signal.SIGQUIT,
+            signal.SIGPIPE,
+            signal.SIGCHLD,
+        )
         try:
             return os.posix_spawn(
                 command[0],
