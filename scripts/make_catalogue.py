@@ -9,11 +9,11 @@ import datetime as dt
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from genai_prices import data
+from genai_prices import data as prices
 
 TARGET = os.path.join(
     os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
@@ -25,6 +25,24 @@ TARGET = os.path.join(
 
 
 Entry = dict[str, object]
+
+
+class PricedModel(Protocol):
+    """What we read of a model of the package, which may be absent when types are checked."""
+
+    id: str
+    name: str | None
+    context_window: int | None
+    deprecated: bool | None
+
+    def get_prices(self, request_timestamp: dt.datetime) -> object: ...
+
+
+class PricedProvider(Protocol):
+    """What we read of a provider of the package."""
+
+    id: str
+    models: Sequence[PricedModel]
 
 
 class Source(NamedTuple):
@@ -299,12 +317,15 @@ SEES = re.compile(r"claude-|gpt-(4o|4\.1|5|6)|(^|/)o[34]|gemini-|grok-4")
 
 def main() -> None:
     now = dt.datetime.now(tz=dt.UTC)
-    providers = [provider_entry(source, now) for source in SOURCES]
+    data: Sequence[PricedProvider] = prices.providers
+    providers = [provider_entry(source, data, now) for source in SOURCES]
     with open(TARGET, "w", encoding="utf-8") as stream:
         stream.write(render(providers))
 
 
-def provider_entry(source: Source, now: dt.datetime) -> tuple[Entry, list[Entry]]:
+def provider_entry(
+    source: Source, data: Sequence[PricedProvider], now: dt.datetime
+) -> tuple[Entry, list[Entry]]:
     entry = {
         "id": source.id,
         "name": source.name,
@@ -316,7 +337,7 @@ def provider_entry(source: Source, now: dt.datetime) -> tuple[Entry, list[Entry]
         "small": source.small,
     }
     models = [
-        model_entry(our_id, find(provider, model), source, now)
+        model_entry(our_id, find(data, provider, model), source, now)
         for our_id, provider, model in wanted(source)
     ]
     return {key: value for key, value in entry.items() if value}, models
@@ -328,15 +349,15 @@ def wanted(source: Source) -> Iterator[tuple[str, str, str]]:
     yield from source.through
 
 
-def find(provider_id: str, model_id: str) -> data.ModelInfo:
-    provider = next(provider for provider in data.providers if provider.id == provider_id)
+def find(data: Sequence[PricedProvider], provider_id: str, model_id: str) -> PricedModel:
+    provider = next(provider for provider in data if provider.id == provider_id)
     model = next((model for model in provider.models if model.id == model_id), None)
     if model is None or model.deprecated:
         raise SystemExit(f"{provider_id} no longer offers {model_id}")
     return model
 
 
-def model_entry(our_id: str, model: data.ModelInfo, source: Source, now: dt.datetime) -> Entry:
+def model_entry(our_id: str, model: PricedModel, source: Source, now: dt.datetime) -> Entry:
     """`in_cached` is the price of writing a cache, `out_cached` that of reading it."""
     entry = {
         "id": our_id,
@@ -354,11 +375,10 @@ def model_entry(our_id: str, model: data.ModelInfo, source: Source, now: dt.date
     return {key: value for key, value in entry.items() if value}
 
 
-def price(model: data.ModelInfo, field: str, now: dt.datetime) -> float:
+def price(model: PricedModel, field: str, now: dt.datetime) -> float:
     """Of a price that depends on the hour the dearest, of one that grows with the prompt the lowest."""
     hours = (now.replace(hour=hour, minute=30) for hour in range(24))
-    prices = (getattr(model.get_prices(hour), field) for hour in hours)
-    return max(float(amount(value)) for value in prices)
+    return max(float(amount(getattr(model.get_prices(hour), field))) for hour in hours)
 
 
 def amount(value: object) -> Decimal:

@@ -92,7 +92,7 @@ def _is_settled(choice: ModelChoice, kind: Kind, ready: Iterable[Offer]) -> bool
 
 def _chosen(pick: _Pick, choice: ModelChoice, env: Mapping[str, str]) -> ChosenModel:
     selected = SelectedModel(model=pick.model.id, provider=pick.offer.id)
-    if choice.provider in {"", pick.offer.id} and choice.model in {"", pick.model.id}:
+    if _says(choice.provider, pick.offer.id) and _says(choice.model, pick.model.id):
         selected = msgspec.structs.replace(
             selected,
             reasoning_effort=choice.reasoning_effort,
@@ -107,6 +107,10 @@ def _chosen(pick: _Pick, choice: ModelChoice, env: Mapping[str, str]) -> ChosenM
         selected=selected,
         small=pick.offer.type == LOCAL,
     )
+
+
+def _says(configured: str, picked: str) -> bool:
+    return not configured or configured.casefold() == picked.casefold()
 
 
 def _find(

@@ -26,11 +26,12 @@ class Layer(Struct, frozen=True):
     document: Document
 
 
-def user_files(env: paths.Env) -> Iterator[str]:
+def user_files(cwd: str, env: paths.Env) -> Iterator[str]:
+    """A relative directory in the environment is meant as its client sees it, from `cwd`."""
     if sys.platform != "win32":
         yield SYSTEM_FILE
-    yield os.path.join(paths.global_config_dir(env), "crush.json")
-    yield os.path.join(paths.global_data_dir(env), "crush.json")
+    yield os.path.join(cwd, paths.global_config_dir(env), "crush.json")
+    yield os.path.join(cwd, paths.global_data_dir(env), "crush.json")
 
 
 def project_files(cwd: str) -> Iterator[str]:

@@ -127,7 +127,9 @@ def _braced(cursor: _Cursor, start: int, *, wanted: bool) -> str:
     cursor.depth -= 1
     if operator == ":?" and wanted and not value:
         raise ExpansionError(f"`{_shown(cursor.template[start : cursor.at])}` is not set")
-    return word if operator == ":+" or not value else value
+    if use_word:
+        return word
+    return "" if operator == ":+" else value
 
 
 def _shown(reference: str) -> str:

@@ -67,7 +67,7 @@ def load_config(cwd: str, env: Mapping[str, str], *, data_dir: str = "") -> Conf
     if not os.path.isabs(cwd):
         raise ConfigError(f"the working directory {cwd!r} is not an absolute path")
     reader = Reader()
-    layers = reader.layers(user_files(env), "user")
+    layers = reader.layers(user_files(cwd, env), "user")
     own_env = _own_env(layers, env)
     merged: Document = {}
     for layer in layers:

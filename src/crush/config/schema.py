@@ -4,7 +4,6 @@ A key that is not here is ignored. Every file is checked on its own, so an error
 the key; what the files say together is `trust` and `load`.
 """
 
-import math
 from collections.abc import Iterator
 from typing import Annotated, TypeVar
 
@@ -132,6 +131,8 @@ def check(document: Document, path: str) -> None:
         convert(document.get(key, {}), section, path=path, key=key)
     for key, entry in _MAPS.items():
         for name, value in mapping(document, key, path=path).items():
+            if not name.isprintable():
+                raise ConfigError(f"{path}: {key}: {name!r} contains control characters")
             checked = convert(value, entry, path=path, key=f"{key}.{name}")
             if isinstance(checked, ProviderEntry):
                 _check_provider(name, checked, path)
@@ -157,20 +158,20 @@ def _check_provider(name: str, entry: ProviderEntry, path: str) -> None:
 
 
 def _provider_problems(name: str, entry: ProviderEntry) -> Iterator[str]:
-    if not name or "/" in name or not name.isprintable():
-        yield "a name must not be empty nor contain `/` or control characters"
+    if not name or "/" in name:
+        yield "an id must not be empty nor contain `/`"
+    if not entry.name.isprintable():
+        yield "name contains control characters"
     if entry.type and entry.type not in PROVIDER_TYPES:
         yield f"unknown type {entry.type!r}; known: {', '.join(sorted(PROVIDER_TYPES))}"
     for index, model in enumerate(entry.models):
-        if not model.id:
-            yield f"models[{index}].id is empty"
-        yield from (
-            f"models[{index}].{name} is negative or infinite" for name in _bad_numbers(model)
-        )
+        if not model.id or not (model.id.isprintable() and model.name.isprintable()):
+            yield f"models[{index}]: the id is empty, or id or name contain control characters"
+        yield from (f"models[{index}].{field} is negative" for field in _negative(model))
 
 
-def _bad_numbers(model: ModelInfo) -> Iterator[str]:
+def _negative(model: ModelInfo) -> Iterator[str]:
     for name in model.__struct_fields__:
         value = getattr(model, name)
-        if isinstance(value, (int, float)) and not (math.isfinite(value) and value >= 0):
+        if isinstance(value, (int, float)) and value < 0:
             yield name

@@ -119,5 +119,7 @@ def _inside(layer: Layer, directory: str, root: str) -> str:
 
 
 def _is_inside(path: str, root: str) -> bool:
+    if "\0" in path:
+        return False
     real = os.path.realpath(path)
     return real == root or real.startswith(root.rstrip(os.sep) + os.sep)
