@@ -56,8 +56,11 @@ class DirectoryLock:
         return cls(descriptor)
 
     def release(self) -> None:
-        os.ftruncate(self._descriptor, 0)
-        os.close(self._descriptor)
+        """Let others in; a second call does nothing."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.ftruncate(descriptor, 0)
+            os.close(descriptor)
 
 
 def _write_holder(descriptor: int, version: str) -> None:

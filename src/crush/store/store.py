@@ -52,6 +52,7 @@ class Store:
         self.epoch = epoch
         self._database = database
         self._lock = lock
+        self._closing = anyio.Lock()
         self._registry = registry
         self._writer = Writer(owner=owner, pruner=events.Pruner(limits))
 
@@ -89,8 +90,9 @@ class Store:
     async def close(self) -> None:
         """Finish what was handed over, then let others open the data directory."""
         with anyio.CancelScope(shield=True):
-            await self._database.close()
-            await anyio.to_thread.run_sync(self._lock.release)
+            async with self._closing:  # a second caller returns when it is closed
+                await self._database.close()
+                await anyio.to_thread.run_sync(self._lock.release)
 
     # Writing. Neither verb is cut by cancellation: what it returns is what was committed.
 
