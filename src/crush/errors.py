@@ -25,6 +25,7 @@ imports this module.
 """
 
 import enum
+from collections.abc import Mapping
 
 
 class Exit(enum.IntEnum):
@@ -208,3 +209,28 @@ class ServerLostError(CrushError):
 
     code = "server_lost"
     exit_code = Exit.SERVER_LOST
+
+
+def _everything(kind: type[CrushError] = CrushError) -> dict[str, type[CrushError]]:
+    """Every class of the tree by its code."""
+    found = {kind.code: kind}
+    for child in kind.__subclasses__():
+        for code, named in _everything(child).items():
+            found.setdefault(code, named)
+    return found
+
+
+def exit_code_of(code: str) -> Exit:
+    """The exit code for an error that travelled as its code."""
+    return _everything().get(code, CrushError).exit_code
+
+
+def error_from(problem: Mapping[str, object], status_line: str) -> CrushError:
+    """The error that a problem on the wire stands for (`wire.problems.Problem`)."""
+    kind = _everything().get(str(problem.get("code", "")), CrushError)
+    error = CrushError(
+        str(problem.get("message") or f"the server answered {status_line}"),
+        hint=str(problem.get("hint", "")),
+    )
+    error.code, error.exit_code = kind.code, kind.exit_code
+    return error

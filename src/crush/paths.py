@@ -96,3 +96,7 @@ def project_db(data_dir: str) -> str:
 
 def project_lock(data_dir: str) -> str:
     return os.path.join(data_dir, "crush.lock")
+
+
+def project_db_exists(data_dir: str) -> bool:
+    return os.path.isfile(project_db(data_dir))

@@ -66,7 +66,7 @@ class Run(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One accepted prompt. Accepted means committed; it ends in exactly one `run_complete`.
 
     Times in milliseconds since the epoch. `denied` counts permissions refused because nobody could
-    answer. `folded_into` names the run whose turn took the prompt up. Tokens and cost are of this
+    answer. `anonymous`: a classic client prompted without a run id. `folded_into` names the run whose turn took the prompt up. Tokens and cost are of this
     run alone.
     """
 
@@ -76,6 +76,7 @@ class Run(Struct, frozen=True, kw_only=True, omit_defaults=True):
     mode: Mode = "workspace"
     read_only: bool = False
     detached: bool = False
+    anonymous: bool = False
     message_id: str = ""
     error: RunError | None = None
     denied: int = 0

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct, field
 
-from crush.wire.messages import Mode
+from crush.wire.messages import Message, Mode, Session
 from crush.wire.problems import ProtocolRange
 
 
@@ -159,6 +159,21 @@ class AgentInfo(Struct, frozen=True, kw_only=True):
     is_ready: bool
     model: ModelInfo
     model_cfg: SelectedModel
+
+
+class AgentSession(Struct, frozen=True, kw_only=True):
+    """`GET …/agent/sessions/{sid}`: what the agent knows of a session."""
+
+    id: str
+    title: str
+    is_busy: bool
+
+
+class SessionWithMessages(Struct, frozen=True, kw_only=True):
+    """`GET /v1/sessions/{sid}`: a session and everything said in it."""
+
+    session: Session
+    messages: list[Message]
 
 
 class AgentInit(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,261 @@
+"""One project database at work: accepts prompts, runs its sessions, tells its feed.
+
+Directories that share a data directory share a project. The server owns the task group in which
+sessions work, so one project's end is not another's.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+
+import anyio
+from anyio.abc import TaskGroup
+from msgspec import Struct
+
+from crush.agent.feed import Feed
+from crush.agent.pending import StoredPending
+from crush.agent.prompted import Prompted
+from crush.agent.session_actor import CutReason, SessionActor
+from crush.agent.titles import title_from
+from crush.agent.turn import Workshop
+from crush.agent.whole_messages import started_events, user_message
+from crush.config.settings import ChosenModel
+from crush.errors import ConflictError, NotFoundError, UsageError
+from crush.permissions.broker import Broker
+from crush.permissions.rules import Rule
+from crush.providers.base import Provider
+from crush.store.change import Acceptance, Change, QueuedPrompt
+from crush.store.store import Store
+from crush.tools.base import AnyTool
+from crush.wire.events import RunUpdated
+from crush.wire.ids import RunId, SessionId
+from crush.wire.messages import Mode, Run, Session
+from crush.wire.parts import Part, TextPart
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """A prompt as the server hands it in; see `Prompted` for what the fields mean.
+
+    `session` None makes a new one. `run_id` "" lets us choose; `anonymous` says that the sender gave
+    none, so that classic clients are not shown one.
+    """
+
+    parts: Sequence[Part]
+    session: Session | None
+    model: ChosenModel
+    cwd: str
+    env: Mapping[str, str]
+    umask: int
+    mode: Mode
+    read_only: bool
+    rules: Sequence[Rule]
+    detached: bool
+    steers: bool
+    max_steps: int
+    timeout_s: float
+    run_id: RunId
+    anonymous: bool
+    idempotency_key: str
+
+
+class Project:
+    """The sessions of one database."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        last_seq: int,
+        tools: Mapping[str, AnyTool],
+        build_provider: Callable[[ChosenModel], Provider],
+        tasks: TaskGroup,
+        on_busy: Callable[[], None],
+        on_idle: Callable[[], None],
+    ) -> None:
+        self.store = store
+        self.feed = Feed(epoch=store.epoch, last_seq=last_seq)
+        self.broker = Broker(pending=StoredPending(store=store, feed=self.feed))
+        self._workshop = Workshop(
+            store=store, broker=self.broker, tools=tools, build_provider=build_provider
+        )
+        self._tasks = tasks
+        self._on_busy = on_busy
+        self._on_idle = on_idle
+        self._actors: dict[SessionId, SessionActor] = {}
+        self._accepting = anyio.Lock()
+        self._closing = False
+        self._drained = anyio.Event()
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._actors)
+
+    def actor(self, session_id: SessionId) -> SessionActor | None:
+        """The worker of a session that has something to do."""
+        return self._actors.get(session_id)
+
+    def is_live(self, run_id: RunId) -> bool:
+        return any(run_id in actor.runs() for actor in self._actors.values())
+
+    async def accept(self, order: Order) -> Acceptance:
+        """Commit a prompt and start or queue it. Accepted means committed.
+
+        A repeated idempotency key answers with the run that it made before.
+        """
+        if not any(
+            not isinstance(part, TextPart) or part.data.text.strip() for part in order.parts
+        ):
+            raise UsageError("no prompt provided", hint="give words, or pipe them in")
+        async with self._accepting:
+            if self._closing:
+                raise ConflictError("the server is stopping", hint="try again")
+            session = order.session or _new_session()
+            if not session.message_count and session.title in _PLACEHOLDERS:
+                session = _titled(session, order.parts)
+            actor = self._actors.get(session.id)
+            run = _new_run(order, session.id)
+            change, stored = _acceptance(
+                run, session, order, is_queued=actor is not None, is_new=order.session is None
+            )
+            accepted = await self.store.accept(change, idempotency_key=order.idempotency_key)
+            if accepted.repeated:
+                return accepted
+            self.feed.publish(accepted.committed)
+            self._start(order, run, stored=stored)
+        return accepted
+
+    def _start(self, order: Order, run: Run, *, stored: bool) -> None:
+        session_id = run.session_id
+        actor = self._actors.get(session_id)
+        prompted = Prompted(
+            run=run,
+            parts=order.parts,
+            stored=stored,
+            steers=order.steers,
+            model=order.model,
+            cwd=order.cwd,
+            env=order.env,
+            umask=order.umask,
+            rules=order.rules,
+            max_steps=order.max_steps,
+            timeout_s=order.timeout_s,
+            can_ask=lambda: self.feed.can_answer(session_id),
+        )
+        if actor is not None:
+            actor.put(prompted)
+            return
+        actor = SessionActor(session_id=session_id, workshop=self._workshop, feed=self.feed)
+        actor.put(prompted)
+        if not self._actors:
+            self._on_busy()
+        self._actors[session_id] = actor
+        self._tasks.start_soon(self._serve, actor)
+
+    async def _serve(self, actor: SessionActor) -> None:
+        try:
+            await actor.serve()
+        finally:
+            del self._actors[actor.session_id]
+            if not self._actors:
+                self._on_idle()
+                if self._closing:
+                    self._drained.set()
+
+    async def cancel_run(self, run_id: RunId) -> bool:
+        """Cut one run; False if it is not running or queued here."""
+        for actor in list(self._actors.values()):
+            if run_id in actor.runs():
+                return await actor.cancel(run_id)
+        return False
+
+    async def cancel_session(self, session_id: SessionId) -> bool:
+        """Cut everything that the session accepted so far."""
+        actor = self._actors.get(session_id)
+        return False if actor is None else await actor.cancel()
+
+    async def find_session(self, reference: str) -> Session:
+        """A session by id or unique prefix of its short id. Raises NotFoundError."""
+        found = await self.store.find_sessions(reference)
+        if not found:
+            raise NotFoundError(
+                f"session {reference!r} not found", hint="`crush session list` shows them"
+            )
+        if len(found) > 1:
+            raise NotFoundError(
+                f"session {reference!r} is ambiguous ({len(found)} matches)",
+                hint="give more characters; `crush session list` shows them",
+            )
+        return found[0]
+
+    async def last_session(self) -> Session:
+        session = await self.store.last_session()
+        if session is None:
+            raise NotFoundError("no sessions found to continue", hint="start one without -C")
+        return session
+
+    async def close(self, *, why: CutReason = "interrupted") -> None:
+        """Cut what runs, wait for its end to be stored, close the streams and the database."""
+        self._closing = True
+        for actor in list(self._actors.values()):
+            await actor.cancel(why=why)
+        if self._actors:
+            await self._drained.wait()
+        self.feed.close()
+        await self.store.close()
+
+
+_PLACEHOLDERS = frozenset({"", "non-interactive", "New Session", "Untitled Session"})
+
+
+def _new_session() -> Session:
+    now = int(time.time())
+    return Session(id=SessionId(str(uuid.uuid4())), created_at=now, updated_at=now)
+
+
+def _titled(session: Session, parts: Sequence[Part]) -> Session:
+    text = "\n".join(part.data.text for part in parts if isinstance(part, TextPart))
+    return Session(
+        id=session.id,
+        title=title_from(text),
+        created_at=session.created_at,
+        updated_at=session.updated_at,
+    )
+
+
+def _new_run(order: Order, session_id: SessionId) -> Run:
+    return Run(
+        id=order.run_id or RunId(str(uuid.uuid4())),
+        session_id=session_id,
+        state="queued",
+        mode=order.mode,
+        read_only=order.read_only,
+        detached=order.detached,
+        anonymous=order.anonymous,
+        created_at_ms=int(time.time() * 1000),
+    )
+
+
+def _acceptance(
+    run: Run, session: Session, order: Order, *, is_queued: bool, is_new: bool
+) -> tuple[Change, bool]:
+    """What acceptance writes; whether the user message is part of it (not while another turn runs)."""
+    sessions = [session] if is_new or not session.message_count else []
+    if is_queued:
+        queued = RunUpdated(session_id=session.id, run=run)
+        change = Change(
+            sessions=sessions,
+            runs=[run],
+            prompts=[QueuedPrompt(run_id=run.id, parts=order.parts)],
+            events=[(run.id, queued)],
+            durable=True,
+        )
+        return change, False
+    message = user_message(order.parts, run)
+    change = Change(
+        sessions=sessions,
+        messages=[message],
+        runs=[run],
+        events=started_events(run, message),
+        durable=True,
+    )
+    return change, True

@@ -1,0 +1,215 @@
+"""One turn from its stored beginning to its single end: builds the loop, settles what was cut off."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import anyio
+import msgspec
+from msgspec import Struct
+
+from crush.agent.calls import CallRunner
+from crush.agent.draft import Draft
+from crush.agent.gate import Gate
+from crush.agent.history import turns_from
+from crush.agent.journal import Journal
+from crush.agent.loop import Loop, TurnEnd
+from crush.agent.prompt import coder_prompt, small_prompt, surroundings
+from crush.agent.prompted import Prompted
+from crush.agent.reads import SessionReads
+from crush.agent.whole_messages import result_message
+from crush.config.settings import ChosenModel
+from crush.errors import LimitError
+from crush.permissions.broker import Broker
+from crush.providers.base import ModelRequest, Provider, ToolSpec, Usage, UserTurn
+from crush.store.change import SessionUsage
+from crush.store.store import Store
+from crush.tools.base import AnyTool, ToolContext
+from crush.wire.events import Notice
+from crush.wire.parts import FinishReason, ToolResult
+
+SMALL_MODEL_NOTICE = (
+    "this small model can chat, but it cannot use tools or write code; "
+    "configure a provider for real work"
+)
+HIDDEN_VARIABLES = frozenset({"CRUSH_TOKEN"})
+
+Steer = Callable[[], Awaitable[Sequence[UserTurn]]]
+
+
+class Workshop(Struct, frozen=True, kw_only=True):
+    """What every turn of a project works with."""
+
+    store: Store
+    broker: Broker
+    tools: Mapping[str, AnyTool]
+    build_provider: Callable[[ChosenModel], Provider]
+
+
+class Turn:
+    """A running turn. The session actor owns its scope and commits its end."""
+
+    def __init__(
+        self, *, workshop: Workshop, journal: Journal, prompted: Prompted, steer: Steer
+    ) -> None:
+        self._workshop = workshop
+        self._journal = journal
+        self._prompted = prompted
+        self._steer = steer
+        self._loop: Loop | None = None
+        self._calls: CallRunner | None = None
+
+    @property
+    def draft(self) -> Draft | None:
+        return None if self._loop is None else self._loop.draft
+
+    async def run(self) -> None:
+        """Until the model is done. Raises LimitError at a ceiling, CrushError when it fails."""
+        prompted = self._prompted
+        if not prompted.timeout_s:
+            end = await self._work()
+        else:
+            with anyio.move_on_after(prompted.timeout_s) as scope:
+                end = await self._work()
+            if scope.cancelled_caught:
+                raise LimitError(
+                    f"the time limit of {prompted.timeout_s:g} s was reached",
+                    hint="raise --timeout, or continue the session with -C",
+                )
+        if end == "limit":
+            raise LimitError(
+                f"the limit of {prompted.max_steps} steps was reached",
+                hint="raise --max-steps, or continue the session with -C",
+            )
+
+    async def _work(self) -> TurnEnd:
+        if self._prompted.model.small:
+            run = self._journal.run
+            self._journal.note(
+                Notice(session_id=run.session_id, run_id=run.id, text=SMALL_MODEL_NOTICE)
+            )
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._journal.keep_flushing)
+            self._calls = await self._call_runner(tasks)
+            self._loop = Loop(
+                provider=self._workshop.build_provider(self._prompted.model),
+                request=await self._request(),
+                provider_id=self._prompted.model.provider.id,
+                journal=self._journal,
+                calls=self._calls,
+                steer=self._steer,
+                count=self._count,
+            )
+            end = await self._loop.run(max_steps=self._prompted.max_steps)
+            tasks.cancel_scope.cancel()
+        return end
+
+    async def _call_runner(self, tasks: anyio.abc.TaskGroup) -> CallRunner:
+        prompted = self._prompted
+        session_id = self._journal.run.session_id
+        reads = SessionReads(
+            session_id=session_id,
+            known={
+                read.path: read.digest for read in await self._workshop.store.file_reads(session_id)
+            },
+            journal=self._journal,
+        )
+        context = ToolContext(
+            cwd=prompted.cwd,
+            env={k: v for k, v in prompted.env.items() if k not in HIDDEN_VARIABLES},
+            umask=prompted.umask,
+            reads=reads,
+            emit_output=lambda _: None,
+        )
+        gate = Gate(
+            rules=prompted.rules,
+            broker=self._workshop.broker,
+            journal=self._journal,
+            can_ask=prompted.can_ask,
+        )
+        return CallRunner(
+            tools=self._workshop.tools,
+            context=context,
+            gate=gate,
+            journal=self._journal,
+            tasks=tasks,
+        )
+
+    async def _request(self) -> ModelRequest:
+        model = self._prompted.model
+        session = await self._workshop.store.session(self._journal.run.session_id)
+        messages = await self._workshop.store.messages(session.id)
+        place = surroundings(self._prompted.cwd, created_at=session.created_at)
+        prompt = small_prompt if model.small else coder_prompt
+        return ModelRequest(
+            model=model.info.id,
+            system=prompt(place, prefix=model.provider.system_prompt_prefix),
+            turns=turns_from(messages, summary_message_id=session.summary_message_id),
+            tools=() if model.small else tuple(map(_spec, self._workshop.tools.values())),
+            max_tokens=model.selected.max_tokens or model.info.default_max_tokens,
+            temperature=model.selected.temperature,
+            top_p=model.selected.top_p,
+            reasoning_effort=model.selected.reasoning_effort,
+            think=model.selected.think,
+            session_key=session.id,
+        )
+
+    def _count(self, usage: Usage | None) -> None:
+        run = self._journal.run
+        if usage is None:
+            self._journal.set_run(msgspec.structs.replace(run, steps=run.steps + 1))
+            return
+        cost = price(usage, self._prompted.model)
+        context = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
+        self._journal.add_usage(
+            SessionUsage(
+                session_id=run.session_id,
+                prompt_tokens=context,
+                completion_tokens=usage.output_tokens,
+                cost=cost,
+            )
+        )
+        self._journal.set_run(
+            msgspec.structs.replace(
+                run,
+                steps=run.steps + 1,
+                input_tokens=run.input_tokens + usage.input_tokens,
+                output_tokens=run.output_tokens + usage.output_tokens,
+                cache_read_tokens=run.cache_read_tokens + usage.cache_read_tokens,
+                cache_write_tokens=run.cache_write_tokens + usage.cache_write_tokens,
+                cost=run.cost + cost,
+            )
+        )
+
+    def settle(self, reason: FinishReason, *, message: str) -> None:
+        """Give every open call a result and the open message its end: the turn was cut."""
+        draft = self.draft
+        if draft is None or draft.is_finished:
+            return
+        answered = set() if self._calls is None else self._calls.answered()
+        for call in draft.calls():
+            if call.id in answered:
+                continue
+            if not call.finished:
+                draft.tool_call(call.id, call.name, "{}", finished=True)
+            cut = ToolResult(
+                tool_call_id=call.id, name=call.name, content=f"Not finished: {message}.",
+                is_error=True,
+            )  # fmt: skip
+            self._journal.add_whole(result_message(cut, self._journal.run))
+        draft.finish(reason, message=message)
+
+
+def price(usage: Usage, model: ChosenModel) -> float:
+    """USD of one request. The catalogue's "in cached" prices cache writes, "out cached" reads."""
+    if model.provider.flat_rate:
+        return 0.0
+    info = model.info
+    return (
+        usage.input_tokens * info.cost_per_1m_in
+        + usage.output_tokens * info.cost_per_1m_out
+        + usage.cache_write_tokens * info.cost_per_1m_in_cached
+        + usage.cache_read_tokens * info.cost_per_1m_out_cached
+    ) / 1_000_000
+
+
+def _spec(tool: AnyTool) -> ToolSpec:
+    return ToolSpec(tool.name, tool.description, tool.parameters)

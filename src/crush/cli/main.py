@@ -1,0 +1,74 @@
+"""The entry of every command: parse, dispatch, turn errors into a message and an exit code."""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from crush.cli.options import Command, Parsed, parse
+from crush.cli.table import COMMANDS, SHARED
+from crush.errors import CrushError, Exit
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code (`errors.Exit`)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        parsed = parse(given, COMMANDS, SHARED)
+        return _dispatch(parsed)
+    except CrushError as exc:
+        return fail(exc)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        return _closed_stdout()
+    except Exception as exc:
+        if "--debug" in given or "-d" in given:
+            raise
+        return fail(
+            CrushError(
+                f"something broke inside crush: {type(exc).__name__}: {exc}",
+                hint="run it again with --debug for the details",
+            )
+        )
+
+
+def _dispatch(parsed: Parsed) -> int:
+    if parsed.flag("version"):
+        from crush import __version__  # noqa: PLC0415 - nothing else needs it
+
+        sys.stdout.write(f"crush {__version__}\n")
+        return Exit.OK
+    if parsed.flag("help"):
+        from crush.cli.help import print_help  # noqa: PLC0415 - only for help
+
+        print_help(parsed.command)
+        return Exit.OK
+    return _function(parsed.command)(parsed)
+
+
+def _function(command: Command) -> Callable[[Parsed], int]:
+    """The function of a command: `main` of its module, or the name behind the colon."""
+    module, _, name = command.module.partition(":")
+    function: Callable[[Parsed], int] = getattr(import_module(module), name or "main")
+    return function
+
+
+def fail(error: CrushError) -> int:
+    """Say what went wrong and what to do, on stderr."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.write(f"crush: {error.message}\n")
+        if error.hint:
+            sys.stderr.write(f"hint: {error.hint}\n")
+        sys.stderr.flush()
+    except OSError:
+        pass
+    return error.exit_code
+
+
+def _closed_stdout() -> int:
+    """The reader of our output is gone: say nothing, and let the interpreter flush into nowhere."""
+    import os  # noqa: PLC0415 - loaded long ago; named here only
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return Exit.CLOSED_STDOUT

@@ -1,0 +1,207 @@
+"""What `crush run` prints: the answer on stdout, everything else on stderr, one result at the end."""
+
+import json
+import os
+
+from crush.errors import CrushError, Exit, exit_code_of
+
+TYPE_CHECKING = False  # `typing` alone would cost the thin client 4 ms
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+    Json: TypeAlias = dict[str, Any]
+
+
+class RunResult:
+    """How a run ended, as its `run_complete` says."""
+
+    __slots__ = ("run",)
+
+    def __init__(self, run: "Json") -> None:
+        self.run = run
+
+    @property
+    def error(self) -> "Json | None":
+        error = self.run.get("error")
+        return error if isinstance(error, dict) else None
+
+    def exit_code(self, *, interrupted: bool) -> int:
+        state = self.run.get("state")
+        if interrupted:
+            return Exit.INTERRUPTED
+        if state == "done":
+            return Exit.DENIED if self.run.get("denied") else Exit.OK
+        if state == "cancelled":
+            return Exit.CANCELLED
+        if state == "interrupted":
+            return Exit.SERVER_LOST
+        return exit_code_of(str((self.error or {}).get("code", "")))
+
+
+class Printer:
+    """One of the three output formats."""
+
+    def __init__(self, form: str, *, quiet: bool, verbose: bool) -> None:
+        self._form = form
+        self._quiet = quiet
+        self._verbose = verbose
+        self._printed: dict[tuple[str, int], int] = {}  # code points of each text part
+        self._texts: dict[str, list[str]] = {}  # of messages, for the json formats
+        self._last_message = ""
+        self._at_line_start = True
+        self._anything = False
+
+    # -- events -------------------------------------------------------------------------------
+
+    def event(self, data: str) -> RunResult | None:
+        """Show one event; the result, if it was the last."""
+        event: Json = json.loads(data)
+        kind = event.get("type")
+        if self._form == "stream-json" and kind != "resync":
+            self._out(data + "\n")
+        if kind == "delta":
+            self._delta(event)
+        elif kind == "run_complete":
+            return RunResult(event["run"])
+        elif kind == "message_reset":
+            self._reset(event)
+        else:
+            self._tell(kind, event)
+        return None
+
+    def _tell(self, kind: object, event: "Json") -> None:
+        """What is not the answer, on stderr; kinds that we do not know are passed over."""
+        if kind == "retry_scheduled":
+            wait_s = event.get("wait_ms", 0) / 1000
+            self._note(f"{event.get('message')}; asking again in {wait_s:g} s")
+        elif kind == "permission_resolved":
+            self._refused(event)
+        elif kind == "notice":
+            self._note(str(event.get("text")))
+        elif kind == "part_added" and self._verbose:
+            self._call(event.get("content", {}))
+
+    def _delta(self, event: "Json") -> None:
+        """Text is placed by its offset, so what comes twice is shown once."""
+        message_id, part = event["message_id"], event.get("part", 0)
+        seen = self._printed.get((message_id, part), 0)
+        offset, text = event.get("offset", 0), event["text"]
+        new = text[max(seen - offset, 0) :]
+        if not new:
+            return
+        self._printed[message_id, part] = offset + len(text)
+        if event["kind"] == "text":
+            self._text(message_id, new)
+        elif self._verbose:
+            self._err(new)
+
+    def _text(self, message_id: str, text: str) -> None:
+        if message_id != self._last_message:
+            if self._form == "text" and not self._at_line_start:
+                self._out("\n")
+            self._last_message = message_id
+            self._texts[message_id] = []
+        self._texts[message_id].append(text)
+        if self._form != "text":
+            return
+        if not self._anything:
+            text = text.lstrip()
+            if not text:
+                return
+            self._anything = True
+        self._out(text)
+        self._at_line_start = text.endswith("\n")
+
+    def _reset(self, event: "Json") -> None:
+        message_id = event["message_id"]
+        for key in [key for key in self._printed if key[0] == message_id]:
+            del self._printed[key]
+        self._last_message = ""
+
+    def _refused(self, event: "Json") -> None:
+        if event.get("outcome") == "deny":
+            self._note(f"denied: {event.get('what')}")
+            if event.get("hint"):
+                self._note(f"hint: {event['hint']}")
+
+    def _call(self, content: "Json") -> None:
+        call = content.get("data", {})
+        if content.get("type") == "tool_call" and call.get("finished"):
+            self._note(f"{call.get('name')} {call.get('input')}")
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def finish(self, result: RunResult, *, interrupted: bool) -> int:
+        code = result.exit_code(interrupted=interrupted)
+        if self._form == "text":
+            if not self._at_line_start:
+                self._out("\n")
+            if code not in {Exit.OK, Exit.DENIED} and result.error is not None:
+                self._err(f"crush: {result.error.get('message')}\n")
+                if result.error.get("hint"):
+                    self._err(f"hint: {result.error['hint']}\n")
+        else:
+            text = "".join(self._texts.get(result.run.get("message_id", ""), []))
+            self._result({**_summary(result.run), "text": text}, code)
+        return code
+
+    def failed(self, error: CrushError) -> int:
+        """The run never began, or its end was not heard of."""
+        if self._form == "text":
+            if not self._at_line_start:
+                self._out("\n")
+        else:
+            told = {"code": error.code, "message": error.message, "hint": error.hint}
+            self._result({"state": "failed", "error": told}, error.exit_code)
+        self._err(f"crush: {error.message}\n")
+        if error.hint:
+            self._err(f"hint: {error.hint}\n")
+        return error.exit_code
+
+    def detached(self, run_id: str) -> int:
+        if self._form == "text":
+            self._out(run_id + "\n")
+        else:
+            self._result({"run_id": run_id, "state": "running"}, Exit.OK)
+        return Exit.OK
+
+    def _result(self, fields: "Json", code: int) -> None:
+        self._out(json.dumps({"type": "result", **fields, "exit_code": int(code)}) + "\n")
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def _note(self, text: str) -> None:
+        if not self._quiet:
+            self._err(f"crush: {text}\n")
+
+    def _out(self, text: str) -> None:
+        """Straight to the descriptor: no buffer to flush at exit when the reader has gone."""
+        _write(1, text)
+
+    def _err(self, text: str) -> None:
+        try:
+            _write(2, text)
+        except OSError:
+            self._quiet = True
+
+
+def _write(fd: int, text: str) -> None:
+    data = memoryview(text.encode("utf-8", "replace"))
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def _summary(run: "Json") -> "Json":
+    """The fields of a run that scripts may rely on (docs/reference/cli.md)."""
+    return {
+        "run_id": run.get("id"),
+        "session_id": run.get("session_id"),
+        "state": run.get("state"),
+        "error": run.get("error"),
+        "denied": run.get("denied", 0),
+        "steps": run.get("steps", 0),
+        "input_tokens": run.get("input_tokens", 0),
+        "output_tokens": run.get("output_tokens", 0),
+        "cost": run.get("cost", 0.0),
+        "duration_ms": max(run.get("ended_at_ms", 0) - run.get("created_at_ms", 0), 0),
+    }

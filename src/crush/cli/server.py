@@ -1,0 +1,59 @@
+"""`crush server`: become the server of a host, or say who is; then serve until nobody needs it."""
+
+import os
+import sys
+
+from crush.cli.options import Parsed
+from crush.errors import CrushError, Exit, UsageError
+from crush.launch.bind import Listener
+from crush.launch.host import Host, default_host, make_private_dir, parse_host, server_dir
+from crush.launch.lock import LockHeldError
+from crush.launch.ready import report
+
+
+def main(parsed: Parsed) -> int:
+    ready_fd = int(parsed.number("ready_fd"))
+    start_lock_fd = int(parsed.number("start_lock_fd"))
+    instance_id = os.urandom(16).hex()
+    try:
+        host = _host(parsed)
+        directory = server_dir(host, os.environ)
+        make_private_dir(directory)
+        listener = Listener(host, env=os.environ, instance_id=instance_id, allow_remote=False)
+    except LockHeldError as exc:
+        # Another server was faster: that is what the client wanted, too.
+        if ready_fd:
+            report(ready_fd, state="other", pid=int(str(exc.pid or 0)))
+            return Exit.OK
+        raise
+    except CrushError as exc:
+        if ready_fd:
+            report(ready_fd, state="failed", pid=os.getpid(), error=exc.message)
+        raise
+    try:
+        from crush.server.app import serve  # noqa: PLC0415 - not for a server that is not needed
+
+        return serve(
+            host=host,
+            listener=listener,
+            instance_id=instance_id,
+            directory=directory,
+            ready_fd=ready_fd,
+            start_lock_fd=start_lock_fd,
+            debug=parsed.flag("debug"),
+        )
+    finally:
+        listener.close()
+
+
+def _host(parsed: Parsed) -> Host:
+    text = parsed.text("host")
+    host = parse_host(text) if text else default_host(os.environ)
+    if host.scheme == "tcp" and not parsed.flag("dangerously_no_auth"):
+        raise UsageError(
+            "a tcp server without a token admits every program of this user",
+            hint="--dangerously-no-auth says that you want that; a unix socket needs no flag",
+        )
+    if host.scheme == "npipe" and sys.platform != "win32":
+        raise UsageError("named pipes exist on Windows only", hint="use unix://PATH")
+    return host

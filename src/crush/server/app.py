@@ -1,0 +1,282 @@
+"""The server process, composed: listen first, then load the engine, then serve until it may leave.
+
+Nothing but what is imported here stands between a spawn and readiness (a test holds the list). The
+engine is loaded in a thread, so that `/v1/health` answers meanwhile; requests that need it wait.
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from importlib import import_module
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+from crush import paths
+from crush.errors import ClosingError
+from crush.launch.bind import Listener
+from crush.launch.host import Host
+from crush.launch.lock import LockHeldError
+from crush.launch.logs import rotate
+from crush.launch.protocol import build_id
+from crush.launch.ready import report
+from crush.server.identity import Identity
+from crush.server.lean_aiohttp import web
+from crush.server.lifetime import Lifetime, linger_s
+from crush.server.peers import guard
+from crush.server.problems import problems
+from crush.server.routes.table import ROUTES
+from crush.wire.codec import encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from crush.server.services import Answer, Services
+
+log = logging.getLogger("crush.server")
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+MAX_HEADER_BYTES = 16 * 1024
+FINISH_WITHIN_S = 5.0
+LOOK_EVERY_S = 5.0
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def serve(
+    *,
+    host: Host,
+    listener: Listener,
+    instance_id: str,
+    directory: str,
+    ready_fd: int,
+    start_lock_fd: int,
+    debug: bool,
+) -> int:
+    """Run the server of `host` until it leaves. Returns the exit code."""
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    server = Server(
+        host=host,
+        listener=listener,
+        instance_id=instance_id,
+        directory=directory,
+    )
+    anyio.run(server.run, ready_fd, start_lock_fd)
+    return 0
+
+
+class Server:
+    """One life of a server."""
+
+    def __init__(self, *, host: Host, listener: Listener, instance_id: str, directory: str) -> None:
+        self._host = host
+        self._listener = listener
+        self._directory = directory
+        self._identity = Identity(instance_id=instance_id, build_id=build_id(), pid=os.getpid())
+        self._lifetime = Lifetime(linger_s=linger_s(os.environ))
+        self._services: Services | None = None
+        self._engine_ready = anyio.Event()
+
+    async def run(self, ready_fd: int, start_lock_fd: int) -> None:
+        runner = web.AppRunner(
+            self._application(),
+            access_log=None,
+            handler_cancellation=False,
+            shutdown_timeout=FINISH_WITHIN_S,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+        )
+        async with anyio.create_task_group() as tasks, AsyncExitStack() as engine:
+            await runner.setup()
+            sites = [await self._listen(runner)]
+            tasks.start_soon(self._watch_signals)
+            _report_ready(ready_fd, start_lock_fd)
+            log.info(
+                "serving %s, pid %d, build %s", self._host, os.getpid(), self._identity.build_id
+            )
+            await self._load_engine(tasks, engine)
+            tasks.start_soon(self._look_after, runner, sites)
+            await self._lifetime.wait_leaving()
+            log.info("leaving")
+            for site in sites:
+                await site.stop()
+            self._listener.close()
+            if self._services is not None:
+                await self._services.projects.close()
+            await runner.cleanup()
+            tasks.cancel_scope.cancel()
+
+    async def _listen(self, runner: web.AppRunner) -> web.BaseSite:
+        site: web.BaseSite
+        if self._host.scheme == "npipe":
+            site = web.NamedPipeSite(runner, self._host.address)
+        else:
+            if self._listener.socket is None:
+                raise RuntimeError("nothing to listen on")
+            site = web.SockSite(runner, self._listener.socket, backlog=1024)
+        await site.start()
+        return site
+
+    async def _watch_signals(self) -> None:
+        signals = [signal.SIGINT, signal.SIGTERM] if sys.platform != "win32" else [signal.SIGINT]
+        with anyio.open_signal_receiver(*signals) as received:
+            async for number in received:
+                log.info("%s received", signal.Signals(number).name)
+                self._lifetime.leave()
+
+    async def _load_engine(self, tasks: TaskGroup, engine: AsyncExitStack) -> None:
+        try:
+            await anyio.to_thread.run_sync(_import_engine)
+            self._services = await _compose(
+                identity=self._identity, lifetime=self._lifetime, tasks=tasks, stack=engine
+            )
+        finally:
+            self._engine_ready.set()
+        await anyio.to_thread.run_sync(_import_the_rest)
+
+    async def _look_after(self, runner: web.AppRunner, sites: list[web.BaseSite]) -> None:
+        """Every few seconds: is the socket still ours, is anything to be closed, are logs full."""
+        while True:
+            await anyio.sleep(LOOK_EVERY_S)
+            if self._services is not None:
+                await self._services.workspaces.close_unclaimed()
+                await self._services.projects.close_idle()
+            await anyio.to_thread.run_sync(self._rotate_logs)
+            if await anyio.to_thread.run_sync(self._listener.still_ours):
+                continue
+            try:
+                await anyio.to_thread.run_sync(self._listener.rebind)
+            except LockHeldError:
+                log.warning("another server has taken our place")
+                self._lifetime.leave()
+                return
+            log.warning("the socket was removed; listening on a new one")
+            sites.append(await self._listen(runner))
+
+    def _rotate_logs(self) -> None:
+        for fd, name in ((1, "stdout.log"), (2, "stderr.log")):
+            path = os.path.join(self._directory, name)
+            try:
+                if os.path.samestat(os.fstat(fd), os.stat(path)):
+                    rotate(path, fd)
+            except OSError:
+                continue  # in the foreground there are none
+
+    def _application(self) -> web.Application:
+        app = web.Application(
+            client_max_size=MAX_BODY_BYTES,
+            middlewares=[problems, guard(is_tcp=self._host.scheme == "tcp")],
+        )
+        app.router.add_get("/v1/health", self._health)
+        app.router.add_get("/v1/version", self._version)
+        for method, path, name in ROUTES:
+            app.router.add_route(method, path, self._lazily(name))
+        return app
+
+    async def _health(self, _request: web.Request) -> web.StreamResponse:
+        return web.Response()
+
+    async def _version(self, _request: web.Request) -> web.StreamResponse:
+        return web.Response(body=encode(self._identity.version()), content_type="application/json")
+
+    def _lazily(self, name: str) -> Handler:
+        """The handler of a route; the first request waits for the engine."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            with self._lifetime.hold():
+                await self._engine_ready.wait()
+                if self._services is None:
+                    raise ClosingError("server is shutting down", hint="try again")
+                return await resolve(name)(request, self._services)
+
+        return handle
+
+
+def resolve(name: str) -> "Answer":
+    """The function that a route names."""
+    module, _, function = name.partition(":")
+    answer: Answer = getattr(import_module(f"crush.server.routes.{module}"), function)
+    return answer
+
+
+def _report_ready(ready_fd: int, start_lock_fd: int) -> None:
+    """Tell the client that waits, then let others start: the lock came with us for that."""
+    if ready_fd:
+        report(ready_fd, state="ready", pid=os.getpid())
+        os.close(ready_fd)
+    if start_lock_fd:
+        os.close(start_lock_fd)
+
+
+def _import_engine() -> None:
+    for name in (
+        "crush.agent.project",
+        "crush.providers.registry",
+        "crush.server.services",
+        "crush.server.routes.runs",
+        "crush.store.registry",
+        "crush.tools.registry",
+    ):
+        import_module(name)
+
+
+def _import_the_rest() -> None:
+    """What a later run can need: an upgrade of the installed files must not reach a running server."""
+    for name in ("crush.providers.anthropic", "crush.providers.openai_chat"):
+        import_module(name)
+    for _, _, name in ROUTES:
+        resolve(name)
+
+
+async def _compose(
+    *,
+    identity: Identity,
+    lifetime: Lifetime,
+    tasks: TaskGroup,
+    stack: AsyncExitStack,
+) -> "Services":
+    """The object graph of a server; what has a life of its own ends with `stack`."""
+    from crush.providers.local import LocalModels, worker_command  # noqa: PLC0415 - after readiness
+    from crush.providers.registry import HttpPool, build_provider  # noqa: PLC0415
+    from crush.providers.weights import verify_weights  # noqa: PLC0415
+    from crush.server.claims import Claims, detach_grace_s  # noqa: PLC0415
+    from crush.server.projects import Projects  # noqa: PLC0415
+    from crush.server.runs import Owners  # noqa: PLC0415
+    from crush.server.services import Services  # noqa: PLC0415
+    from crush.server.workspaces import Workspaces  # noqa: PLC0415
+    from crush.store.registry import Registry  # noqa: PLC0415
+    from crush.tools.registry import core_tools  # noqa: PLC0415
+
+    registry = await Registry.open(paths.registry_db(os.environ))
+    stack.push_async_callback(registry.close)
+    pool = await stack.enter_async_context(HttpPool())
+    models = await stack.enter_async_context(
+        LocalModels(command=worker_command(), verify=verify_weights)
+    )
+    grace_s = detach_grace_s(os.environ)
+    projects = Projects(
+        registry=registry,
+        owner=identity.instance_id,
+        tools={tool.name: tool for tool in core_tools()},
+        build_provider=lambda model: build_provider(model.provider, pool=pool, models=models),
+        tasks=tasks,
+        lifetime=lifetime,
+    )
+    claims = Claims(lifetime=lifetime, grace_s=grace_s)
+    services = Services(
+        identity=identity,
+        lifetime=lifetime,
+        projects=projects,
+        workspaces=Workspaces(projects=projects, claims=claims),
+        claims=claims,
+        owners=Owners(tasks=tasks, grace_s=grace_s),
+    )
+    await projects.recover()
+    return services

@@ -1,0 +1,160 @@
+"""The classic event stream: whole records, `data:` lines only, at most 30 updates a second (W 4)."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from crush.agent.feed import LiveMessage, Piece, Queued
+from crush.wire import classic
+from crush.wire.codec import encode
+from crush.wire.events import (
+    MessageReset,
+    MessageStarted,
+    Notice,
+    PartAdded,
+    PartEnded,
+    PermissionAsked,
+    PermissionResolved,
+    RetryScheduled,
+    RunComplete,
+    RunUpdated,
+    SessionCreated,
+    SessionUpdated,
+)
+from crush.wire.messages import Message, Run, Session
+from crush.wire.parts import FinishPart, OpaquePart, TextPart
+
+Kind = Literal["created", "updated"]
+
+
+class ClassicFormat:
+    """Format 2's events as a Crush client knows them."""
+
+    heartbeat = b""
+
+    def __init__(self) -> None:
+        self._messages: dict[str, LiveMessage] = {}  # that may still change
+        self._texts: dict[str, str] = {}  # of the last finished answer of each session
+        self._titles: dict[str, str] = {}
+
+    def committed(self, queued: Queued) -> bytes:
+        frame = b""  # runs, retries and notices are not part of the classic stream
+        match queued.item.event:
+            case SessionCreated() as event:
+                frame = self._session("created", event.session)
+            case SessionUpdated() as event:
+                frame = self._session("updated", event.session)
+            case MessageStarted() as event:
+                if queued.live is not None:
+                    self._messages[event.message.id] = queued.live
+                frame = _message("created", event.message)
+            case PartAdded() | PartEnded() | MessageReset() as event:
+                frame = self._changed(event, queued.live)
+            case PermissionAsked() as event:
+                request = classic.Change("created", event.request)
+                frame = _frame(classic.ClassicPermissionRequest(request))
+                frame += _notification(event.request.tool_call_id)
+            case PermissionResolved() as event:
+                frame = self._resolved(event)
+            case RunComplete() as event:
+                frame = self._complete(event.run)
+            case RunUpdated() | RetryScheduled() | Notice():
+                pass
+        return frame
+
+    def pieces(self, pieces: Sequence[Piece]) -> bytes:
+        grown = dict.fromkeys(piece.source.owner for piece in pieces)
+        return b"".join(
+            _message("updated", self._messages[owner].snapshot())
+            for owner in grown
+            if owner in self._messages
+        )
+
+    def lost(self) -> bytes:
+        return b""  # there is no word for it: the stream ends, the client reloads
+
+    def _changed(
+        self, event: PartAdded | PartEnded | MessageReset, live: LiveMessage | None
+    ) -> bytes:
+        if live is None:
+            return b""
+        message = live.snapshot()
+        if any(isinstance(part, FinishPart) for part in message.parts):
+            self._messages.pop(event.message_id, None)
+            self._texts[event.session_id] = _text(message)
+        else:
+            self._messages[event.message_id] = live
+        return _message("updated", message)
+
+    def _session(self, change: Kind, session: Session) -> bytes:
+        self._titles[session.id] = session.title
+        return _frame(classic.ClassicSession(classic.Change(change, session)))
+
+    def _resolved(self, event: PermissionResolved) -> bytes:
+        if not event.permission_id:
+            return b""  # refused without asking: nobody has a dialog open
+        granted = event.outcome in {"allow", "allow_session"}
+        return _notification(event.tool_call_id, granted=granted, denied=not granted)
+
+    def _complete(self, run: Run) -> bytes:
+        frames = []
+        error = run.error.message if run.error is not None else ""
+        text = self._texts.pop(run.session_id, "")
+        if run.state == "done":
+            frames.append(
+                classic.AgentEvent(
+                    type="agent_finished",
+                    session_id=run.session_id,
+                    session_title=self._titles.get(run.session_id, ""),
+                )
+            )
+        elif run.state == "failed":
+            frames.append(
+                classic.AgentEvent(
+                    type="error", error=error, run_id=_id(run), session_id=run.session_id
+                )
+            )
+        told = b"".join(
+            _frame(classic.ClassicAgentEvent(classic.Change("created", event))) for event in frames
+        )
+        if run.folded_into and run.anonymous:
+            return told
+        completed = classic.RunCompleted(
+            session_id=run.session_id,
+            run_id=_id(run),
+            message_id=run.message_id,
+            text=text,
+            error=error,
+            cancelled=run.state == "cancelled",
+        )
+        return told + _frame(classic.ClassicRunComplete(classic.Change("updated", completed)))
+
+
+def presentable(message: Message) -> Message:
+    """Without the parts that a classic client cannot read: one would cost it the whole list."""
+    if not any(isinstance(part, OpaquePart) for part in message.parts):
+        return message
+    known = [part for part in message.parts if not isinstance(part, OpaquePart)]
+    return msgspec.structs.replace(message, parts=known)
+
+
+def _id(run: Run) -> str:
+    return "" if run.anonymous else run.id
+
+
+def _text(message: Message) -> str:
+    return "".join(part.data.text for part in message.parts if isinstance(part, TextPart))
+
+
+def _message(change: Kind, message: Message) -> bytes:
+    return _frame(classic.ClassicMessage(classic.Change(change, presentable(message))))
+
+
+def _notification(call_id: str, *, granted: bool = False, denied: bool = False) -> bytes:
+    note = classic.PermissionNotification(tool_call_id=call_id, granted=granted, denied=denied)
+    return _frame(classic.ClassicPermissionNotification(classic.Change("created", note)))
+
+
+def _frame(event: classic.ClassicEvent) -> bytes:
+    return b"data: " + encode(event) + b"\n\n"

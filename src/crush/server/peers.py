@@ -1,0 +1,94 @@
+"""Who may talk to this server: our own user, no browser page, no foreign host name (architecture §11).
+
+On unix sockets the kernel names the peer's user. On loopback tcp the peer's user is looked up in the
+kernel's connection table, the Host must be one of ours and an Origin is refused: that is what stops
+web pages and DNS rebinding.
+"""
+
+import os
+import socket
+import struct
+import sys
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from crush.errors import ForbiddenError
+
+_LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_LOCAL_PEERCRED = 1  # macOS <sys/un.h>
+_SOL_LOCAL = 0
+
+
+def unix_peer_uid(sock: socket.socket) -> int:
+    """The user at the other end of a unix socket."""
+    if sys.platform == "darwin":
+        record = sock.getsockopt(_SOL_LOCAL, _LOCAL_PEERCRED, 76)
+        return int(struct.unpack_from("II", record)[1])
+    record = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", record)[1])
+
+
+def tcp_peer_uid(local: tuple[str, int], peer: tuple[str, int]) -> int | None:
+    """The user who owns the other end of a loopback connection; None if the kernel does not say."""
+    table = "/proc/net/tcp6" if ":" in peer[0] else "/proc/net/tcp"
+    wanted = (_kernel_address(*peer[:2]), _kernel_address(*local[:2]))
+    try:
+        with open(table, encoding="ascii") as lines:
+            for line in lines:
+                fields = line.split()
+                if (fields[1], fields[2]) == wanted:
+                    return int(fields[7])
+    except OSError:
+        return None
+    return None
+
+
+def _kernel_address(host: str, port: int) -> str:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    packed = socket.inet_pton(family, host)
+    words = struct.unpack(f"={len(packed) // 4}I", packed)
+    return "".join(f"{word:08X}" for word in words) + f":{port:04X}"
+
+
+def check_unix(request: web.Request) -> None:
+    transport = request.transport
+    if transport is None:
+        raise ForbiddenError("the connection is gone")
+    uid = unix_peer_uid(transport.get_extra_info("socket"))
+    if uid != os.geteuid():
+        raise ForbiddenError("this server belongs to another user")
+
+
+def check_tcp(request: web.Request) -> None:
+    """Loopback tcp without a token: our own user and one of our names, or nobody."""
+    name = request.headers.get("Host", "").rsplit(":", 1)[0]
+    if name not in _LOOPBACK_NAMES:
+        raise ForbiddenError(f"host {name!r} is not served here")
+    transport = request.transport
+    if transport is None:
+        raise ForbiddenError("the connection is gone")
+    uid = tcp_peer_uid(transport.get_extra_info("sockname"), transport.get_extra_info("peername"))
+    if uid != os.geteuid():
+        raise ForbiddenError("this server belongs to another user")
+
+
+def check_browser(request: web.Request) -> None:
+    """No web page may ask anything, on any transport."""
+    if "Origin" in request.headers:
+        raise ForbiddenError("requests from web pages are refused")
+    if request.headers.get("Sec-Fetch-Site", "none") != "none":
+        raise ForbiddenError("requests from web pages are refused")
+
+
+def guard(*, is_tcp: bool) -> Middleware:
+    """The middleware that runs the checks before anything else."""
+    check_peer = check_tcp if is_tcp else check_unix
+
+    @web.middleware
+    async def peers(request: web.Request, handler: Handler) -> web.StreamResponse:
+        check_browser(request)
+        check_peer(request)
+        return await handler(request)
+
+    return peers

@@ -1,0 +1,126 @@
+"""The open projects: one per data directory, opened once, closed when nobody needs it."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import anyio
+from anyio.abc import TaskGroup
+
+from crush.agent.project import Project
+from crush.config.settings import ChosenModel
+from crush.errors import ClosingError
+from crush.providers.base import Provider
+from crush.server.lifetime import Lifetime
+from crush.store.change import Limits
+from crush.store.registry import Registry
+from crush.store.store import Store
+from crush.tools.base import AnyTool
+from crush.wire.ids import RunId
+
+KEEP_OPEN_S = 30.0
+
+
+class _Open:
+    def __init__(self) -> None:
+        self.lock = anyio.Lock()
+        self.project: Project | None = None
+        self.users = 0
+        self.idle_since = 0.0
+
+
+class Projects:
+    """Opens projects on demand; a busy one holds the server."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        owner: str,
+        tools: Mapping[str, AnyTool],
+        build_provider: Callable[[ChosenModel], Provider],
+        tasks: TaskGroup,
+        lifetime: Lifetime,
+    ) -> None:
+        self._registry = registry
+        self._owner = owner
+        self._tools = tools
+        self._build_provider = build_provider
+        self._tasks = tasks
+        self._lifetime = lifetime
+        self._open: dict[str, _Open] = {}
+        self._closing = False
+
+    @asynccontextmanager
+    async def use(self, data_dir: str) -> AsyncIterator[Project]:
+        """The project of a data directory; it stays open at least as long as the block."""
+        if self._closing:
+            raise ClosingError("server is shutting down", hint="try again")
+        entry = self._open.setdefault(data_dir, _Open())
+        entry.users += 1
+        try:
+            async with entry.lock:
+                if entry.project is None:
+                    entry.project = await self._create(data_dir)
+                project = entry.project
+            yield project
+        finally:
+            entry.users -= 1
+            entry.idle_since = anyio.current_time()
+
+    @asynccontextmanager
+    async def of_run(self, run_id: RunId) -> AsyncIterator[Project | None]:
+        """The project that a run belongs to, None for an unknown run."""
+        data_dir = await self._registry.data_dir_of(run_id)
+        if data_dir is None:
+            yield None
+            return
+        async with self.use(data_dir) as project:
+            yield project
+
+    async def _create(self, data_dir: str) -> Project:
+        store = await Store.open(
+            data_dir, owner=self._owner, registry=self._registry, limits=Limits()
+        )
+        return Project(
+            store=store,
+            last_seq=await store.last_seq(),
+            tools=self._tools,
+            build_provider=self._build_provider,
+            tasks=self._tasks,
+            on_busy=self._lifetime.take,
+            on_idle=self._lifetime.release,
+        )
+
+    def busy(self) -> list[Project]:
+        return [
+            entry.project
+            for entry in self._open.values()
+            if entry.project is not None and entry.project.is_busy
+        ]
+
+    async def close_idle(self) -> None:
+        """Close what nobody has used for a while, so that others can open it."""
+        for data_dir, entry in list(self._open.items()):
+            if entry.users or entry.lock.locked():
+                continue
+            is_due = anyio.current_time() - entry.idle_since >= KEEP_OPEN_S
+            if entry.project is None or (is_due and not entry.project.is_busy):
+                async with entry.lock:
+                    if not entry.users:
+                        del self._open[data_dir]
+                        if entry.project is not None:
+                            await entry.project.close()
+
+    async def recover(self) -> None:
+        """Open every database with unfinished runs once: that ends them (architecture §6)."""
+        for data_dir in await self._registry.unfinished_databases():
+            async with self.use(data_dir):
+                pass
+
+    async def close(self) -> None:
+        """End everything at a committed step."""
+        self._closing = True
+        async with anyio.create_task_group() as tasks:
+            for entry in self._open.values():
+                if entry.project is not None:
+                    tasks.start_soon(entry.project.close)

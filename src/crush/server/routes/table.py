@@ -1,0 +1,53 @@
+"""Every route of `/v1` and the function that answers it, as `module:function` of this package.
+
+Names instead of functions: the table is read before the server listens, the modules after. A test
+resolves them all.
+"""
+
+Route = tuple[str, str, str]
+
+_W = "/v1/workspaces/{id}"
+_S = _W + "/sessions/{sid}"
+_A = _W + "/agent"
+_AS = _A + "/sessions/{sid}"
+
+ROUTES: tuple[Route, ...] = (
+    ("POST", "/v1/control", "control:control"),
+    ("DELETE", "/v1/clients/{client_id}", "workspaces:retire"),
+    ("POST", "/v1/runs", "runs:start"),
+    ("GET", "/v1/runs/{run_id}", "runs:show"),
+    ("DELETE", "/v1/runs/{run_id}", "runs:cancel"),
+    ("GET", "/v1/runs/{run_id}/events", "runs:events"),
+    ("GET", "/v1/sessions", "sessions:of_directory"),
+    ("GET", "/v1/sessions/{sid}", "sessions:found"),
+    ("GET", "/v1/workspaces", "workspaces:index"),
+    ("POST", "/v1/workspaces", "workspaces:create"),
+    ("GET", _W, "workspaces:show"),
+    ("DELETE", _W, "workspaces:release"),
+    ("GET", _W + "/config", "workspaces:config"),
+    ("GET", _W + "/events", "events:events"),
+    ("GET", _W + "/sessions", "sessions:index"),
+    ("POST", _W + "/sessions", "sessions:create"),
+    ("GET", _S, "sessions:show"),
+    ("GET", _S + "/messages", "sessions:messages"),
+    ("GET", _A, "agent:info"),
+    ("POST", _A, "agent:prompt"),
+    ("POST", _A + "/init", "agent:init"),
+    ("POST", _A + "/update", "agent:update"),
+    ("GET", _AS, "agent:session"),
+    ("POST", _AS + "/cancel", "agent:cancel"),
+    ("GET", _AS + "/prompts/queued", "agent:queued"),
+    ("GET", _AS + "/prompts/list", "agent:queue"),
+    ("POST", _AS + "/prompts/clear", "agent:clear"),
+    ("GET", _W + "/permissions/skip", "permissions:skip"),
+    ("POST", _W + "/permissions/skip", "permissions:set_skip"),
+    ("POST", _W + "/permissions/grant", "permissions:grant"),
+    ("GET", _W + "/lsps", "unbuilt:empty_object"),
+    ("GET", _W + "/mcp/states", "unbuilt:empty_object"),
+    ("GET", _W + "/mcp/pending-auth", "unbuilt:empty_list"),
+    ("GET", _W + "/skills", "unbuilt:empty_list"),
+    ("GET", _W + "/{rest:.+}", "unbuilt:unknown"),
+    ("POST", _W + "/{rest:.+}", "unbuilt:change"),
+    ("PUT", _W + "/{rest:.+}", "unbuilt:change"),
+    ("DELETE", _W + "/{rest:.+}", "unbuilt:change"),
+)

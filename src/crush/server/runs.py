@@ -1,0 +1,143 @@
+"""Starting runs and looking after them: from a request to an accepted prompt, and who owns it.
+
+A run of `POST /v1/runs` that is not detached belongs to whoever follows its session: when nobody has
+for the grace, it is cancelled (architecture §5).
+"""
+
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+from crush.agent.project import Order, Project
+from crush.config.choose import choose_model
+from crush.config.load import Config, load_config
+from crush.config.settings import ChosenModel
+from crush.errors import UsageError
+from crush.permissions.rules import mode_rules
+from crush.server.workspaces import Workspace
+from crush.wire.ids import RunId, SessionId
+from crush.wire.messages import Mode, Session
+from crush.wire.parts import Binary, BinaryPart, Part, Text, TextPart
+from crush.wire.requests import AgentMessage, StartRun
+
+
+class Place:
+    """Where a run works, as its configuration says: resolved directory, data directory, model."""
+
+    __slots__ = ("config", "cwd", "env", "model")
+
+    def __init__(
+        self, *, cwd: str, config: Config, model: ChosenModel, env: Mapping[str, str]
+    ) -> None:
+        self.cwd = cwd
+        self.config = config
+        self.model = model
+        self.env = env
+
+
+async def find_place(
+    path: str, env: Mapping[str, str], *, data_dir: str = "", model: str = ""
+) -> Place:
+    """Judge directory and configuration for one run. Raises UsageError, ConfigError."""
+
+    def look() -> Place:
+        if not os.path.isabs(path):
+            raise UsageError(f"the working directory {path!r} is not an absolute path")
+        cwd = os.path.realpath(path)
+        if not os.path.isdir(cwd):
+            raise UsageError(f"the working directory {path!r} does not exist")
+        config = load_config(cwd, env, data_dir=data_dir)
+        chosen = choose_model(config, env, wanted=model)
+        return Place(cwd=cwd, config=config, model=chosen, env={**env, **config.env})
+
+    return await anyio.to_thread.run_sync(look)
+
+
+def order_from(start: StartRun, place: Place, session: Session | None, *, key: str) -> Order:
+    """The order that `POST /v1/runs` asks for."""
+    return Order(
+        parts=[TextPart(Text(text=start.prompt))],
+        session=session,
+        model=place.model,
+        cwd=place.cwd,
+        env=place.env,
+        umask=start.umask,
+        mode=start.mode,
+        read_only=start.read_only,
+        rules=mode_rules(start.mode, read_only=start.read_only, root=place.cwd),
+        detached=start.detach,
+        steers=False,
+        max_steps=start.max_steps,
+        timeout_s=start.timeout_s,
+        run_id=RunId(str(uuid.uuid4())),
+        anonymous=False,
+        idempotency_key=key,
+    )
+
+
+def classic_order(
+    message: AgentMessage, place: Place, session: Session, workspace: Workspace, *, key: str
+) -> Order:
+    """The order that a classic prompt makes; one without a run id may steer a running turn."""
+    mode: Mode = "yolo" if workspace.skip else "ask"
+    return Order(
+        parts=_classic_parts(message),
+        session=session,
+        model=place.model,
+        cwd=place.cwd,
+        env=place.env,
+        umask=0o022,
+        mode=mode,
+        read_only=False,
+        rules=mode_rules(mode, read_only=False, root=place.cwd),
+        detached=True,
+        steers=not message.run_id,
+        max_steps=0,
+        timeout_s=0.0,
+        run_id=RunId(message.run_id or str(uuid.uuid4())),
+        anonymous=not message.run_id,
+        idempotency_key=key,
+    )
+
+
+def _classic_parts(message: AgentMessage) -> Sequence[Part]:
+    return [
+        TextPart(Text(text=message.prompt)),
+        *(
+            BinaryPart(Binary(path=file.file_path, mime_type=file.mime_type, data=file.content))
+            for file in message.attachments or ()
+        ),
+    ]
+
+
+class Owners:
+    """Watches over runs that end when nobody follows them."""
+
+    def __init__(self, *, tasks: TaskGroup, grace_s: float) -> None:
+        self._tasks = tasks
+        self._grace_s = grace_s
+        self._owned: dict[RunId, tuple[Project, SessionId]] = {}
+
+    def own(self, project: Project, run_id: RunId, session_id: SessionId) -> None:
+        """This run lives only while somebody follows it."""
+        self._owned[run_id] = (project, session_id)
+
+    def look(self, project: Project) -> None:
+        """A stream of this project ended: start the grace of runs that lost their last follower."""
+        for run_id, (owner, session_id) in list(self._owned.items()):
+            if owner is not project:
+                continue
+            if not project.is_live(run_id):
+                del self._owned[run_id]
+            elif not project.feed.followers(session_id, run_id):
+                self._tasks.start_soon(self._cancel_later, project, run_id, session_id)
+
+    async def _cancel_later(self, project: Project, run_id: RunId, session_id: SessionId) -> None:
+        await anyio.sleep(self._grace_s)
+        if not project.feed.followers(session_id, run_id):
+            self._owned.pop(run_id, None)
+            await project.cancel_run(run_id)

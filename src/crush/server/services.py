@@ -1,0 +1,52 @@
+"""What the routes work with; composed once by `app`, found by handlers through `services`."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from aiohttp import web
+from msgspec import DecodeError, Struct, ValidationError
+
+from crush.agent.project import Project
+from crush.errors import UsageError
+from crush.server.claims import Claims
+from crush.server.identity import Identity
+from crush.server.lifetime import Lifetime
+from crush.server.projects import Projects
+from crush.server.runs import Owners
+from crush.server.workspaces import Workspaces
+from crush.wire.codec import decode, encode
+
+
+class Services(Struct, frozen=True, kw_only=True):
+    """The engine behind the routes."""
+
+    identity: Identity
+    lifetime: Lifetime
+    projects: Projects
+    workspaces: Workspaces
+    claims: Claims
+    owners: Owners
+
+    def busy(self) -> list[Project]:
+        return self.projects.busy()
+
+
+T = TypeVar("T", bound=Struct)
+Answer = Callable[[web.Request, Services], Awaitable[web.StreamResponse]]
+
+
+async def body_of(request: web.Request, kind: type[T]) -> T:
+    """The whole body as a Struct; an empty one is `{}`. Raises UsageError."""
+    data = await request.read()
+    try:
+        return decode(data or b"{}", kind)
+    except (DecodeError, ValidationError) as exc:
+        raise UsageError(f"failed to decode request: {exc}") from exc
+
+
+def json_response(value: object) -> web.Response:
+    return web.Response(body=encode(value) + b"\n", content_type="application/json")
+
+
+def empty_response() -> web.Response:
+    return web.Response()

@@ -1,0 +1,213 @@
+"""Event streams: what a reader missed from the store, then live, without gap or repeat.
+
+Both formats share one pump: committed events in order, then what has grown, merged to at most one
+frame per part per 33 ms or 512 code points. Format 2 is written here; the classic one in `classic`.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Protocol
+
+import anyio
+from aiohttp import web
+
+from crush.agent.feed import GrowingText, Piece, Queued, Subscription
+from crush.agent.project import Project
+from crush.server.frames import HEARTBEAT, Framer
+from crush.server.output import SSE_HEADERS, Output, ReaderGone, hangup_of
+from crush.wire.events import Committed, PartEnded, RunComplete
+from crush.wire.ids import MessageId, RunId, SessionId
+from crush.wire.messages import Run
+from crush.wire.parts import ReasoningPart, TextPart
+
+FRAME_EVERY_S = 0.033
+HEARTBEAT_S = 15.0
+
+
+class Format(Protocol):
+    """How events become bytes; `b""` for what a format does not show."""
+
+    heartbeat: bytes
+
+    def committed(self, queued: Queued) -> bytes: ...
+
+    def pieces(self, pieces: Sequence[Piece]) -> bytes: ...
+
+    def lost(self) -> bytes: ...
+
+
+class ResumableFormat:
+    """Format 2."""
+
+    heartbeat = HEARTBEAT
+
+    def __init__(self, framer: Framer) -> None:
+        self._framer = framer
+
+    def committed(self, queued: Queued) -> bytes:
+        return self._framer.committed(queued.item)
+
+    def pieces(self, pieces: Sequence[Piece]) -> bytes:
+        return b"".join(map(self._framer.piece, pieces))
+
+    def lost(self) -> bytes:
+        return self._framer.resync()
+
+
+class Pump:
+    """Moves one subscription's news to one output."""
+
+    def __init__(
+        self, *, subscription: Subscription, output: Output, form: Format, seen: int
+    ) -> None:
+        self._subscription = subscription
+        self._output = output
+        self._format = form
+        self._seen = seen
+
+    async def run(self, *, until: RunId | None) -> None:
+        """Until that run is complete, the feed closes or the reader is lost. Raises ReaderGone."""
+        subscription = self._subscription
+        while True:
+            subscription.rearm()
+            data, is_over = self._drain(until)
+            if subscription.lost:
+                await self._output.write(self._format.lost(), within_s=5.0)
+                raise ReaderGone
+            if data:
+                await self._output.write(data)
+            if is_over or (subscription.closed and not subscription.queue):
+                return
+            await self._wait(wrote=bool(data))
+
+    async def _wait(self, *, wrote: bool) -> None:
+        subscription = self._subscription
+        if wrote:
+            with anyio.move_on_after(FRAME_EVERY_S):
+                await subscription.urgent.wait()
+        while not subscription.changed.is_set():
+            with anyio.move_on_after(HEARTBEAT_S):
+                await subscription.changed.wait()
+            if not subscription.changed.is_set() and self._format.heartbeat:
+                await self._output.write(self._format.heartbeat)
+
+    def _drain(self, until: RunId | None) -> tuple[bytes, bool]:
+        """Everything that is due, as one write; whether the awaited end was in it."""
+        subscription = self._subscription
+        frames: list[bytes] = []
+        is_over = False
+        while subscription.queue:
+            queued = subscription.queue.popleft()
+            is_news = queued.item.seq > self._seen  # not part of the replay
+            if queued.text is not None:
+                if is_news and (rest := subscription.rest_of(queued.text)):
+                    frames.append(self._format.pieces([rest]))
+                subscription.ended(queued.text)
+            if is_news:
+                self._seen = queued.item.seq
+                frames.append(self._format.committed(queued))
+            event = queued.item.event
+            if isinstance(event, RunComplete) and event.run.id == until:
+                is_over = True
+        if pieces := subscription.pieces():
+            frames.append(self._format.pieces(pieces))
+        return b"".join(frames), is_over
+
+
+class RunStream:
+    """The stream of one run to its `run_complete`: from a cursor in the store, then live."""
+
+    def __init__(self, *, project: Project, run: Run, subscription: Subscription) -> None:
+        self._project = project
+        self._run = run
+        self._subscription = subscription
+
+    async def answer(self, request: web.Request, *, after: int | None) -> web.StreamResponse:
+        """Stream until the end or the hang-up; complete when it returns. `after` None: live only.
+
+        The request's body must have been read.
+        """
+        response = web.StreamResponse(headers={**SSE_HEADERS, "Crush-Run-Id": self._run.id})
+        output = Output(request, response)
+        with hangup_of(request) as lost:
+            await response.prepare(request)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_end_on, lost, tasks.cancel_scope)
+                with suppress(ReaderGone):
+                    await self._stream(output, after)
+                    await output.finish()
+                tasks.cancel_scope.cancel()
+        return response
+
+    async def _stream(self, output: Output, after: int | None) -> None:
+        framer = Framer(self._project.feed.epoch, after=after or 0)
+        seen = 0
+        if after is not None:
+            seen, is_over = await self._replay(output, framer, after)
+            if is_over:
+                return
+        pump = Pump(
+            subscription=self._subscription,
+            output=output,
+            form=ResumableFormat(framer),
+            seen=seen,
+        )
+        await pump.run(until=self._run.id)
+
+    async def _replay(self, output: Output, framer: Framer, after: int) -> tuple[int, bool]:
+        """What the store has after the cursor. Text of ended parts comes as one delta each."""
+        store = self._project.store
+        seen = after
+        while True:
+            events = await store.events_of_run(self._run.id, seen)
+            if events is None:
+                await output.write(framer.resync())
+                return seen, True
+            if not events:
+                return seen, False
+            texts = await _texts(self._project, self._run.session_id, events)
+            frames: list[bytes] = []
+            for item in events:
+                event = item.event
+                if isinstance(event, PartEnded) and (event.message_id, event.part) in texts:
+                    frames.append(framer.piece(_whole(item, event, texts)))
+                frames.append(framer.committed(item))
+            await output.write(b"".join(frames))
+            seen = events[-1].seq
+            if isinstance(events[-1].event, RunComplete):
+                return seen, True
+
+
+async def _end_on(lost: anyio.Event, scope: anyio.CancelScope) -> None:
+    await lost.wait()
+    scope.cancel()
+
+
+def _whole(item: Committed, event: PartEnded, texts: dict[tuple[MessageId, int], str]) -> Piece:
+    source = GrowingText(
+        kind=event.kind,
+        owner=event.message_id,
+        part=event.part,
+        session_id=event.session_id,
+        run_id=item.run_id,
+    )
+    return Piece(source, 0, texts[event.message_id, event.part])
+
+
+async def _texts(
+    project: Project, session_id: SessionId, events: Sequence[Committed]
+) -> dict[tuple[MessageId, int], str]:
+    """The text of every streamed part that these events end, as the store has it."""
+    ended = {item.event.message_id for item in events if isinstance(item.event, PartEnded)}
+    if not ended:
+        return {}
+    found: dict[tuple[MessageId, int], str] = {}
+    for message in await project.store.messages(session_id):
+        if message.id not in ended:
+            continue
+        for index, part in enumerate(message.parts):
+            if isinstance(part, TextPart):
+                found[message.id, index] = part.data.text
+            elif isinstance(part, ReasoningPart):
+                found[message.id, index] = part.data.thinking
+    return found
