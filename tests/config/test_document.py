@@ -6,7 +6,7 @@ import sys
 import tempfile
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crush.config.document import MAX_BYTES, load_file, parse
@@ -41,6 +41,7 @@ def test_malformed_json_is_reported_with_line_and_column(data: bytes, place: str
     assert problem(data).startswith(f"crush.json:{place}: invalid JSON: ")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40) | st.text('{}[]":,1a\\ \n', max_size=40).map(str.encode))
 def test_whatever_a_file_holds_it_is_an_object_or_a_configuration_error(data: bytes) -> None:
     try:

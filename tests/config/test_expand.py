@@ -83,6 +83,7 @@ def error_of(template: str) -> str:
     return ""
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
 def test_an_error_never_shows_a_value(template: str) -> None:
     assert "s3cret" not in error_of(template)
@@ -118,12 +119,14 @@ def test_a_shell_agrees(templates: list[str]) -> None:
     assert [value(template) for template in templates] == shell.stdout.split("\n")[:-1]
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_text_without_marks_is_left_alone(text: str) -> None:
     plain = text.replace("$", "").replace("`", "")
     assert value(plain) == plain
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_a_value_is_not_expanded_again(text: str) -> None:
     assert value("$KEY", {"KEY": text}) == text

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crush.config.merge import merge
@@ -25,6 +25,7 @@ DOCUMENTS = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(DOCUMENTS, DOCUMENTS, DOCUMENTS)
 def test_it_does_not_matter_which_neighbours_are_merged_first(
     one: dict[str, object], two: dict[str, object], three: dict[str, object]
@@ -32,12 +33,14 @@ def test_it_does_not_matter_which_neighbours_are_merged_first(
     assert merge(merge(one, two), three) == merge(one, merge(two, three))
 
 
+@settings(deadline=None)
 @given(DOCUMENTS)
 def test_an_empty_document_changes_nothing(document: dict[str, object]) -> None:
     assert merge(document, {}) == document
     assert merge({}, document) == document
 
 
+@settings(deadline=None)
 @given(DOCUMENTS, DOCUMENTS)
 def test_every_scalar_of_the_later_document_wins_and_arrays_keep_their_order(
     earlier: dict[str, object], later: dict[str, object]
@@ -55,6 +58,7 @@ def test_every_scalar_of_the_later_document_wins_and_arrays_keep_their_order(
             ]
 
 
+@settings(deadline=None)
 @given(DOCUMENTS, DOCUMENTS)
 def test_neither_document_is_changed(earlier: dict[str, object], later: dict[str, object]) -> None:
     before = repr((earlier, later))
