@@ -101,6 +101,7 @@ def test_unknown_keys_and_an_empty_object_are_no_matter(checkout: Checkout) -> N
         ({"models": {"large": {"model": 1}}}, "models.large.model"),
         ({"models": {"large": {"temperature": 9}}}, "models.large.temperature"),
         ({"models": {"large": {"max_tokens": -1}}}, "models.large.max_tokens"),
+        ({"models": {"large": {"model": "a\x1b[2J"}}}, "models.large: control characters"),
         ({"models": "gpt"}, "models"),
         ({"providers": {"p": {"base_url": 1}}}, "providers.p.base_url"),
         ({"providers": {"p": {"models": [{"name": "x"}]}}}, "providers.p.models[0]"),

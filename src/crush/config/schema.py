@@ -136,6 +136,8 @@ def check(document: Document, path: str) -> None:
             checked = convert(value, entry, path=path, key=f"{key}.{name}")
             if isinstance(checked, ProviderEntry):
                 _check_provider(name, checked, path)
+            if isinstance(checked, ModelChoice) and not _is_printable(checked):
+                raise ConfigError(f"{path}: {key}.{name}: control characters in a name")
 
 
 def mapping(document: Document, key: str, *, path: str) -> Document:
@@ -168,6 +170,10 @@ def _provider_problems(name: str, entry: ProviderEntry) -> Iterator[str]:
         if not model.id or not (model.id.isprintable() and model.name.isprintable()):
             yield f"models[{index}]: the id is empty, or id or name contain control characters"
         yield from (f"models[{index}].{field} is negative" for field in _negative(model))
+
+
+def _is_printable(choice: ModelChoice) -> bool:
+    return all(map(str.isprintable, (choice.model, choice.provider, choice.reasoning_effort)))
 
 
 def _negative(model: ModelInfo) -> Iterator[str]:
