@@ -91,6 +91,7 @@ def write_file(path: str, content: bytes) -> None:
 def make_crush_database(path: str, *, steps: int) -> None:
     """A database as a Crush of that many migrations leaves it, with a conversation in it."""
     connection = apsw.Connection(path)
+    connection.execute("BEGIN")
     connection.execute(crush_schema.GOOSE)
     crush_schema.record(connection, 0)
     for version, sql in crush_schema.STEPS[:steps]:
@@ -100,6 +101,7 @@ def make_crush_database(path: str, *, steps: int) -> None:
     connection.execute(
         "INSERT INTO files VALUES ('f1', 'old', 'a.txt', 'before', 0, 1750000000, 1750000000)"
     )
+    connection.execute("COMMIT")
     connection.close()
 
 
