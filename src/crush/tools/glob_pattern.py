@@ -12,6 +12,7 @@ from crush.errors import ToolError
 
 _MAX_ALTERNATIVES = 256
 _ANY_DEPTH = "**"
+_HIDDEN_NAME = re.compile(r"(?:^|[/{,])\.[^/.]")
 _INNER_BRACES = re.compile(r"\{([^{}]*)\}")
 
 
@@ -20,7 +21,7 @@ class GlobPattern:
 
     def __init__(self, pattern: str) -> None:
         self._alternatives = [_compiled(text) for text in _expand(pattern)]
-        self.names_hidden = any(part.startswith(".") for part in re.split("[/{,]", pattern))
+        self.names_hidden = _HIDDEN_NAME.search(pattern) is not None
 
     def matches(self, path: str) -> bool:
         names = path.split("/")

@@ -136,6 +136,8 @@ def _plan(args: MultieditArgs, context: ToolContext) -> _Plan:
             notes.append(f"Edit {index}: {edited.note}")
     if len(failed) == len(args.edits):
         raise ToolError("\n".join(("No edit could be applied.", *_reports(failed))))
+    if before is not None and text == before.text:
+        raise ToolError("The edits change nothing when all are applied.")
     return _Plan(
         Planned(path=path, before=before, after=text),
         len(args.edits) - len(failed),

@@ -22,7 +22,7 @@ from crush.tools.base import ToolContext
 from crush.tools.file_text import MAX_BYTES
 from crush.tools.ignore_rules import builtin_file, user_file
 
-_MAX_RECORD_BYTES = 1024 * 1024
+_MAX_RECORD_BYTES = 256 * 1024
 _MAX_ERROR_BYTES = 16 * 1024
 _CLEANUP_S = 5
 _PASSED = ("PATH", "HOME", "USERPROFILE", "XDG_CONFIG_HOME", "CRUSH_GLOBAL_CONFIG", "SYSTEMROOT")
@@ -137,12 +137,14 @@ async def _split(
     """Feeds `accept`; False if it had enough before the end."""
     rest = b""
     async for chunk in stream:
+        # The rest of an overlong record is dropped: its start is enough to know the file. Only
+        # the new chunk is searched then, or a long record would cost its length squared.
+        if len(rest) > _MAX_RECORD_BYTES and separator not in chunk:
+            continue
         *records, rest = (rest + chunk).split(separator)
         for record in records:
             if not accept(record):
                 return False
-        # The rest of an overlong record is dropped: its start is enough to know the file.
-        rest = rest[:_MAX_RECORD_BYTES]
     return not rest or accept(rest)
 
 

@@ -1,0 +1,200 @@
+import os
+import re
+import time
+from pathlib import Path
+from typing import cast
+
+import anyio
+import anyio.lowlevel
+import msgspec
+import pytest
+from msgspec import Struct
+
+from crush.errors import ToolError
+from crush.tools.base import Tool
+from crush.tools.grep import GrepTool
+from crush.tools.registry import core_tools
+from crush.tools.ripgrep import find_ripgrep
+from tests.tools.conftest import Caller
+
+
+def use_engine(call: Caller, ripgrep: str | None) -> Caller:
+    held = next(tool for tool in core_tools() if tool.name == "grep")
+    tool = cast("Tool[Struct]", GrepTool(description="", ripgrep=ripgrep))
+    call.replace_tool(msgspec.structs.replace(held, tool=tool))
+    return call
+
+
+@pytest.fixture(params=["ripgrep", "walker"])
+def engine(request: pytest.FixtureRequest, call: Caller) -> Caller:
+    """Both engines must give the same answers."""
+    return use_engine(call, find_ripgrep() if request.param == "ripgrep" else None)
+
+
+@pytest.fixture
+def walker(call: Caller) -> Caller:
+    return use_engine(call, None)
+
+
+def make(root: Path, files: dict[str, str]) -> None:
+    for age, (name, text) in enumerate(files.items()):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+        os.utime(root / name, (2_000_000_000 - age, 2_000_000_000 - age))
+
+
+async def test_matches_are_grouped_by_file_the_newest_first(engine: Caller, project: Path) -> None:
+    make(project, {"new": "green\nx green\n", "sub/old": "é green\n", "none": "red"})
+    result = await engine("grep", pattern="gre+n")
+    assert result.content == (
+        f"Found 3 matches\n{project}/new:\n  Line 1, Char 1: green\n  Line 2, Char 3: x green\n\n"
+        f"{project}/sub/old:\n  Line 1, Char 3: é green"
+    )
+    assert msgspec.json.decode(result.metadata_json()) == {
+        "number_of_matches": 3,
+        "truncated": False,
+    }
+
+
+async def test_nothing_found_is_a_result(engine: Caller, project: Path) -> None:
+    make(project, {"a": "x"})
+    assert (await engine("grep", pattern="y")).content == "No matches found"
+
+
+async def test_literal_text_is_no_pattern(engine: Caller, project: Path) -> None:
+    make(project, {"a": "f(x)\nfx\n"})
+    assert "Found 1 matches" in (await engine("grep", pattern="f(x)", literal_text=True)).content
+
+
+async def test_a_pattern_that_is_none_is_an_error_that_says_why(
+    engine: Caller, project: Path
+) -> None:
+    make(project, {"a": "x"})
+    with pytest.raises(ToolError, match="regex parse error"):
+        await engine("grep", pattern="(")
+
+
+async def test_a_pattern_may_begin_with_a_dash(engine: Caller, project: Path) -> None:
+    make(project, {"a": "--flag\n"})
+    assert "Found 1 matches" in (await engine("grep", pattern="--fl")).content
+
+
+@pytest.mark.parametrize(
+    ("include", "found"),
+    [
+        ("*.py", {"src/a.py", "b.py"}),
+        ("*.{py,ts}", {"src/a.py", "b.py", "src/x/c.ts"}),
+        ("src/**/*.{py,ts}", {"src/a.py", "src/x/c.ts"}),
+        ("src/*", {"src/a.py"}),
+        ("*.log", set()),
+        ("*.toml", set()),
+        (".hidden/*.toml", {".hidden/d.toml"}),
+    ],
+)
+async def test_include_narrows_the_files(
+    include: str, found: set[str], engine: Caller, project: Path
+) -> None:
+    names = ["src/a.py", "b.py", "src/x/c.ts", "e.log", ".hidden/d.toml"]
+    make(project, dict.fromkeys(names, "x\n"))
+    (project / ".gitignore").write_text("*.log\n")
+    content = (await engine("grep", pattern="x", include=include)).content
+    assert set(re.findall(rf"^{project}/(.*):$", content, re.MULTILINE)) == found
+
+
+async def test_hidden_ignored_and_binary_files_are_skipped(engine: Caller, project: Path) -> None:
+    make(project, {".env": "x", "node_modules/a": "x", "own": "x", "bin": "x\0", "seen": "x"})
+    (project / ".crushignore").write_text("own\n")
+    content = (await engine("grep", pattern="x")).content
+    assert content == f"Found 1 matches\n{project}/seen:\n  Line 1, Char 1: x"
+
+
+async def test_one_file_may_be_searched(engine: Caller, project: Path) -> None:
+    make(project, {"a": "x", ".b": "x"})
+    assert (
+        f"Found 1 matches\n{project}/.b:" in (await engine("grep", pattern="x", path=".b")).content
+    )
+
+
+async def test_at_most_100_matches_are_shown(engine: Caller, project: Path) -> None:
+    make(project, {"a": "x\n" * 60, "b": "x\n" * 60})
+    result = await engine("grep", pattern="x")
+    assert result.content.count("  Line ") == 100
+    assert "there are more matches" in result.content
+    assert msgspec.json.decode(result.metadata_json()) == {
+        "number_of_matches": 100,
+        "truncated": True,
+    }
+
+
+async def test_a_flood_of_matches_is_stopped(engine: Caller, project: Path) -> None:
+    make(project, {str(number): "x\n" * 20_000 for number in range(20)})
+    result = await engine("grep", pattern="x")
+    assert result.content.count("  Line ") == 100
+    assert "there are more matches" in result.content
+
+
+async def test_long_lines_are_cut_around_the_match(engine: Caller, project: Path) -> None:
+    make(project, {"a": f"{'y' * 3000}x{'z' * 3000}\nx{'z' * 600}\n"})
+    content = (await engine("grep", pattern="x")).content
+    assert f"  Line 1, Char 3001: ...{'y' * 100}x{'z' * 399}..." in content
+    assert f"  Line 2, Char 1: x{'z' * 499}..." in content
+
+
+async def test_a_line_of_many_megabytes_does_not_hurt(engine: Caller, project: Path) -> None:
+    make(project, {"a": "x" * 3_000_000, "b": "x"})
+    content = (await engine("grep", pattern="x")).content
+    assert f"{project}/a:" in content
+    assert f"{project}/b:\n  Line 1, Char 1: x" in content
+
+
+async def test_crlf_lines_end_before_the_carriage_return(engine: Caller, project: Path) -> None:
+    make(project, {"a": "x\r\ny\r\n"})
+    assert "  Line 1, Char 1: x" in (await engine("grep", pattern="x$")).content
+
+
+async def test_a_path_that_is_not_there_and_no_pattern_are_errors(engine: Caller) -> None:
+    with pytest.raises(ToolError, match="does not exist"):
+        await engine("grep", pattern="x", path="nope")
+    with pytest.raises(ToolError, match="pattern is empty"):
+        await engine("grep", pattern="")
+
+
+async def test_a_pattern_made_to_run_for_ever_ends_at_the_limit(
+    walker: Caller, project: Path
+) -> None:
+    make(project, {"a": "a" * 60 + "!"})
+    started = time.monotonic()
+    result = await walker("grep", pattern="(a+)+$")
+    assert time.monotonic() - started < 8
+    assert "stopped after 5 s" in result.content
+    assert msgspec.json.decode(result.metadata_json())["truncated"] is True
+
+
+def children() -> set[str]:
+    found: set[str] = set()
+    for task in os.listdir("/proc/self/task"):
+        found |= set(Path(f"/proc/self/task/{task}/children").read_text().split())
+    return found
+
+
+async def test_a_cancelled_search_leaves_no_process(walker: Caller, project: Path) -> None:
+    make(project, {"a": "a" * 60 + "!"})
+    before = children()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: walker("grep", pattern="(a+)+$"))
+        with anyio.fail_after(10):
+            while not children() - before:
+                await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+    assert children() <= before
+
+
+async def test_the_need_is_to_read_what_is_searched(call: Caller, project: Path) -> None:
+    need = await call.need("grep", pattern="x", include="*.py")
+    assert (need.action, need.kind, need.target) == ("read", "read", str(project))
+    assert msgspec.to_builtins(need.params) == {
+        "pattern": "x",
+        "path": str(project),
+        "include": "*.py",
+        "literal_text": False,
+    }
