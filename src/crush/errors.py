@@ -16,7 +16,8 @@
     ├── StoreError            operator: database, lock or disk
     ├── HostError             operator: a host URL that cannot be used
     ├── StartError            operator: no server could be reached or started
-    │   └── NotListeningError  operator: nothing listens; a client may start a server
+    │   ├── NotListeningError  operator: nothing listens; a client may start a server
+    │   └── BlockedError      operator: something is in the way that waiting does not remove
     ├── ProtocolError         operator: the two sides speak no common protocol
     └── ServerLostError       operator: the server went away in the middle of a run
 
@@ -184,6 +185,12 @@ class NotListeningError(StartError):
     """Nothing listens at the host: the one case in which a client starts a server."""
 
     code = "not_listening"
+
+
+class BlockedError(StartError):
+    """The host cannot be used as it is: no permission, another user's socket, no such name."""
+
+    code = "blocked"
 
 
 class ProtocolError(CrushError):

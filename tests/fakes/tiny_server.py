@@ -128,6 +128,7 @@ def main(arguments: list[str]) -> int:
     if mode == "hang":
         time.sleep(60)
     if mode == "slow":
+        sys.stderr.write("starting slowly\n")
         time.sleep(0.5)
     try:
         listener = Listener(host, env=os.environ, instance_id="tiny", allow_remote=False)

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from crush.errors import NotListeningError, StartError
+from crush.errors import BlockedError, NotListeningError, StartError
 from crush.launch.host import Host, is_loopback
 from crush.launch.http import probe_health, request
 from crush.launch.lock import (
@@ -162,6 +162,8 @@ class _Start:
             probe_health(self._host)
         except NotListeningError:
             return False
+        except BlockedError:
+            raise
         except StartError as exc:
             self._cause = exc
             return False
@@ -175,6 +177,8 @@ class _Start:
                 probe_health(self._host)
             except NotListeningError:
                 return False
+            except BlockedError:
+                raise
             except StartError as exc:
                 if not pause.wait():
                     raise

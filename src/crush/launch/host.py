@@ -11,7 +11,7 @@ import stat
 import sys
 import time
 
-from crush.errors import HostError, NotListeningError, StartError
+from crush.errors import BlockedError, HostError, NotListeningError, StartError
 from crush.paths import Env, cache_dir
 
 TYPE_CHECKING = False  # `typing` alone would cost the thin client 4 ms
@@ -29,6 +29,8 @@ _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 _UNEXPECTED = frozenset(" ?#\\")
 _MAX_PORT = 65535
 _RETRY_S = 0.005
+# A full backlog (the first is Linux's), and what a server that is leaving may cause.
+_TRANSIENT = frozenset((errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNRESET, errno.ECONNABORTED))
 # <sys/un.h> of macOS and the BSDs; Python has no names for them.
 _SOL_LOCAL, _LOCAL_PEERCRED, _XUCRED_BYTES = 0, 1, 76
 
@@ -207,7 +209,8 @@ def dial(host: Host, *, timeout_s: float) -> "Connection":
 
     Raises:
         NotListeningError: nothing is there; a server may be started.
-        StartError: something is there, or in the way, and cannot be used.
+        BlockedError: something is in the way that waiting does not remove.
+        StartError: something is there, and too busy to accept a connection in time.
     """
     deadline = time.monotonic() + timeout_s
     while True:
@@ -216,10 +219,11 @@ def dial(host: Host, *, timeout_s: float) -> "Connection":
         except (FileNotFoundError, ConnectionRefusedError) as exc:
             raise NotListeningError(f"nothing listens at {host}: {_cause(exc)}") from exc
         except OSError as exc:
-            # EAGAIN: a full backlog (Linux); EINTR-like resets happen while a server leaves.
-            full = exc.errno in (errno.EAGAIN, errno.EWOULDBLOCK)
-            if not full or time.monotonic() + _RETRY_S > deadline:
-                raise StartError(f"cannot connect to {host}: {_cause(exc)}") from exc
+            message = f"cannot connect to {host}: {_cause(exc)}"
+            if not (isinstance(exc, TimeoutError) or exc.errno in _TRANSIENT):
+                raise BlockedError(message) from exc
+            if time.monotonic() + _RETRY_S > deadline:
+                raise StartError(message) from exc
         time.sleep(_RETRY_S)
 
 
@@ -270,7 +274,7 @@ def check_peer(sock: socket.socket) -> None:
     """Refuse a socket that another user put where ours should be (W 39)."""
     uid = peer_uid(sock)
     if uid is not None and uid != own_uid():
-        raise StartError(
+        raise BlockedError(
             f"the server at this socket belongs to uid {uid}, not to you",
             hint="remove the socket or choose another --host",
         )

@@ -7,7 +7,14 @@ What starts a server is elsewhere and imported only when nobody answers (`connec
 import time
 from collections.abc import Mapping
 
-from crush.errors import CrushError, NotListeningError, ServerLostError, StartError, UsageError
+from crush.errors import (
+    BlockedError,
+    CrushError,
+    NotListeningError,
+    ServerLostError,
+    StartError,
+    UsageError,
+)
 from crush.launch.host import Host, dial
 from crush.launch.response import Reply, Response, read_response
 
@@ -106,7 +113,7 @@ def probe_health(host: Host, *, timeout_s: float = PROBE_S) -> None:
     """Return if a healthy server answers in time; `StartError` carries the cause otherwise."""
     try:
         reply = request(host, "GET", "/v1/health", headers={}, body=b"", timeout_s=timeout_s)
-    except NotListeningError:
+    except (BlockedError, NotListeningError):
         raise
     except (StartError, ServerLostError) as exc:
         raise StartError(f"server health check failed: {exc.message}", hint=exc.hint) from exc
