@@ -102,17 +102,21 @@ async def test_events_that_this_version_does_not_know_are_skipped(
 ) -> None:
     await store.commit(Change(sessions=[records.session()]))
     raw = apsw.Connection(f"{data_dir}/crush.db")
-    raw.execute(
-        "INSERT INTO py_events (run_id, session_id, type, body) VALUES ('', ?, 'new', ?)",
-        (SID, b'{"type":"new","session_id":"x"}'),
-    )
+    for kind, body in (
+        ("new", b'{"type":"new","session_id":"x"}'),
+        ("run_updated", b'{"type":"run_updated","session_id":"x","run":{"state":"new"}}'),
+    ):
+        raw.execute(
+            "INSERT INTO py_events (run_id, session_id, type, body) VALUES ('', ?, ?, ?)",
+            (SID, kind, body),
+        )
     raw.close()
     await store.commit(Change(events=[notice("n", run_id="")]))
 
     log = await store.events(0)
 
     assert log is not None
-    assert [item.seq for item in log] == [1, 3]
+    assert [item.seq for item in log] == [1, 4]
 
 
 async def _fill(store: Store, run_id: str, count: int, size: int = 1) -> None:

@@ -12,6 +12,7 @@ from tests.store import records
 from tests.store.conftest import OpenStore
 from tests.store.records import (
     content_of,
+    insert_like_crush,
     make_crush_database,
     message,
     session,
@@ -140,6 +141,29 @@ async def test_a_newer_crush_is_opened_if_it_still_has_our_columns(
     store = await open_store()
 
     assert [item.id for item in await store.sessions()] == ["old"]
+
+
+async def test_the_order_is_mended_after_a_crush_that_rebuilt_its_tables(
+    open_store: OpenStore, db_path: str
+) -> None:
+    make_crush_database(db_path, steps=7)
+    await (await open_store()).close()
+    newer = apsw.Connection(db_path)
+    newer.execute(
+        "PRAGMA legacy_alter_table = ON;"
+        "CREATE TABLE copy AS SELECT * FROM messages; DROP TABLE messages;"
+        "ALTER TABLE copy RENAME TO messages"
+    )
+    newer.execute("CREATE UNIQUE INDEX rebuilt ON messages (id)")
+    newer.execute("DELETE FROM messages WHERE id = 'm1'")
+    insert_like_crush(newer, "old", ["a-new"])
+    newer.close()
+
+    store = await open_store()
+    await store.commit(Change(messages=[message("ours", session_id="old")]))
+
+    found = await store.messages(SessionId("old"))
+    assert [item.id for item in found] == ["m2", "m3", "a-new", "ours"]
 
 
 @pytest.mark.parametrize("ours_came_first", [False, True])

@@ -1,3 +1,4 @@
+import apsw
 import pytest
 
 from crush.store.change import Change, Limits, Pending
@@ -196,6 +197,20 @@ async def test_a_run_whose_end_was_not_told_keeps_its_state(open_store: OpenStor
     (end,) = await events_after(store, 2)
     assert isinstance(end, RunComplete)
     assert (end.run.state, end.run.error) == ("cancelled", None)
+
+
+async def test_a_run_that_a_newer_version_wrote_is_ended_as_well(
+    open_store: OpenStore, data_dir: str
+) -> None:
+    await crash(await open_store(owner="dead"))
+    raw = apsw.Connection(f"{data_dir}/crush.db")
+    raw.execute("UPDATE py_runs SET body = ?", (b'{"state":"dreaming"}',))
+    raw.close()
+
+    store = await open_store(owner="next")
+
+    run = await store.run(RID)
+    assert (run.id, run.session_id, run.state) == (RID, SID, "interrupted")
 
 
 async def test_our_own_runs_go_on(open_store: OpenStore) -> None:

@@ -28,6 +28,13 @@ READERS = 2
 
 _log = logging.getLogger(__name__)
 
+_WRITER_PRAGMAS = (
+    "foreign_keys=ON",
+    "secure_delete=ON",
+    "cache_size=-8000",
+    "journal_size_limit=16777216",
+    "fullfsync=ON",  # macOS alone: there, fsync leaves the data in the drive's cache
+)
 _FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
 
 
@@ -101,9 +108,8 @@ class Database:
                 _log.warning(
                     "%s: no write-ahead log on this file system; writes are slower", self._path
                 )
-            for pragma in ("foreign_keys=ON", "secure_delete=ON", "cache_size=-8000"):
+            for pragma in _WRITER_PRAGMAS:
                 self._writer.execute(f"PRAGMA {pragma}")
-            self._writer.execute("PRAGMA journal_size_limit=16777216")
             self._inode = _inode(self._path)
             return prepare(self._writer)
         except apsw.Error as exc:

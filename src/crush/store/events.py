@@ -5,8 +5,10 @@ cursor is too old is told so instead of getting a log with a hole.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import apsw
+import msgspec
 
 from crush.store.change import Limits
 from crush.wire import codec
@@ -123,7 +125,9 @@ def _delete_through(connection: apsw.Connection, last: int) -> None:
 
 
 def _read(rows: apsw.Cursor) -> Iterator[Committed]:
+    """Events that a newer version wrote in a way of its own are passed over, as unknown ones are."""
     for seq, run_id, body in rows:
-        event = codec.decode_event(bytes(body))
-        if event is not None and not isinstance(event, Delta | ToolOutput):
-            yield Committed(seq=int(seq), run_id=RunId(str(run_id)), event=event)
+        with suppress(msgspec.DecodeError):
+            event = codec.decode_event(bytes(body))
+            if event is not None and not isinstance(event, Delta | ToolOutput):
+                yield Committed(seq=int(seq), run_id=RunId(str(run_id)), event=event)

@@ -67,7 +67,8 @@ def _write_holder(descriptor: int, version: str) -> None:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     holder = {"pid": os.getpid(), "version": version, "started_at": now}
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.write(descriptor, json.dumps(holder).encode())
 
 
 def _held(descriptor: int, path: str) -> StoreError:

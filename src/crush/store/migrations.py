@@ -18,38 +18,44 @@ from crush.store.db import in_transaction
 
 # Plain SQL without newer syntax: old tools that open the file parse this schema too.
 # A trigger's body avoids OR IGNORE and OR REPLACE, which the statement that fires it would override.
-_M001 = """
-CREATE TABLE py_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-
-CREATE TABLE py_message_order (
+# Idempotent, since a later Crush that rebuilds a table drops the triggers on it.
+_ORDER = """
+CREATE TABLE IF NOT EXISTS py_message_order (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     message_id TEXT NOT NULL UNIQUE
 );
-CREATE TRIGGER py_message_order_insert AFTER INSERT ON messages BEGIN
+CREATE TRIGGER IF NOT EXISTS py_message_order_insert AFTER INSERT ON messages BEGIN
     INSERT INTO py_message_order (message_id) SELECT new.id
     WHERE NOT EXISTS (SELECT 1 FROM py_message_order WHERE message_id = new.id);
 END;
-CREATE TRIGGER py_message_order_delete AFTER DELETE ON messages BEGIN
+CREATE TRIGGER IF NOT EXISTS py_message_order_delete AFTER DELETE ON messages BEGIN
     DELETE FROM py_message_order WHERE message_id = old.id;
 END;
-INSERT INTO py_message_order (message_id) SELECT id FROM messages ORDER BY created_at, rowid;
+INSERT INTO py_message_order (message_id) SELECT id FROM messages
+WHERE id NOT IN (SELECT message_id FROM py_message_order) ORDER BY created_at, rowid;
 
-CREATE TABLE py_session_order (
+CREATE TABLE IF NOT EXISTS py_session_order (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     session_id TEXT NOT NULL UNIQUE
 );
-CREATE TRIGGER py_session_order_insert AFTER INSERT ON sessions BEGIN
+CREATE TRIGGER IF NOT EXISTS py_session_order_insert AFTER INSERT ON sessions BEGIN
     DELETE FROM py_session_order WHERE session_id = new.id;
     INSERT INTO py_session_order (session_id) VALUES (new.id);
 END;
-CREATE TRIGGER py_session_order_update AFTER UPDATE ON sessions BEGIN
+CREATE TRIGGER IF NOT EXISTS py_session_order_update AFTER UPDATE ON sessions BEGIN
     DELETE FROM py_session_order WHERE session_id = new.id;
     INSERT INTO py_session_order (session_id) VALUES (new.id);
 END;
-CREATE TRIGGER py_session_order_delete AFTER DELETE ON sessions BEGIN
+CREATE TRIGGER IF NOT EXISTS py_session_order_delete AFTER DELETE ON sessions BEGIN
     DELETE FROM py_session_order WHERE session_id = old.id;
 END;
-INSERT INTO py_session_order (session_id) SELECT id FROM sessions ORDER BY updated_at, rowid;
+INSERT INTO py_session_order (session_id) SELECT id FROM sessions
+WHERE id NOT IN (SELECT session_id FROM py_session_order) ORDER BY updated_at, rowid;
+"""
+_ORDER_TRIGGERS = 5
+
+_M001 = """
+CREATE TABLE py_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 
 CREATE TABLE py_runs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -94,6 +100,7 @@ CREATE TABLE py_read_digests (
 
 
 def m001_runs_events_and_order(connection: apsw.Connection) -> None:
+    connection.execute(_ORDER)
     connection.execute(_M001)
 
 
@@ -137,6 +144,7 @@ def _bring_up(connection: apsw.Connection, path: str) -> str:
     if not _is_current(connection, _tables(connection)):
         _migrate(connection)
     _refuse_other_tables(connection, path)
+    _mend_order(connection)
     return _epoch(connection, path)
 
 
@@ -168,6 +176,14 @@ def _refuse_other_tables(connection: apsw.Connection, path: str) -> None:
             f"{path}: written by a Crush whose tables differ: no {', '.join(missing)}",
             hint="Update pycrush, or set `options.data_directory` to another place.",
         )
+
+
+def _mend_order(connection: apsw.Connection) -> None:
+    ((count,),) = connection.execute(
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND name GLOB 'py_*_order_*'"
+    )
+    if count != _ORDER_TRIGGERS:
+        connection.execute(_ORDER)
 
 
 def _our_version(connection: apsw.Connection) -> int:

@@ -1,12 +1,16 @@
 """Run rows. A run has ended when its `run_complete` is in the log, whatever its state says."""
 
+from collections.abc import Iterator
+
 import apsw
+import msgspec
 
 from crush.errors import ConflictError, NotFoundError
-from crush.store.db import Value
 from crush.wire import codec
 from crush.wire.ids import RunId, SessionId
-from crush.wire.messages import Run
+from crush.wire.messages import Run, RunState
+
+_SELECT = "SELECT id, session_id, completed, body FROM py_runs"
 
 
 def save(connection: apsw.Connection, run: Run, *, owner: str) -> None:
@@ -42,45 +46,43 @@ def complete(connection: apsw.Connection, run: Run) -> None:
 
 def load(connection: apsw.Connection, run_id: RunId) -> Run:
     """Raises NotFoundError."""
-    row = connection.execute("SELECT body FROM py_runs WHERE id = ?", (run_id,)).fetchone()
-    if row is None:
-        raise NotFoundError(f"there is no run {run_id!r}")
-    return _run(row[0])
+    for run in _read(connection.execute(_SELECT + " WHERE id = ?", (run_id,))):
+        return run
+    raise NotFoundError(f"there is no run {run_id!r}")
 
 
 def accepted_before(connection: apsw.Connection, run_id: RunId, idempotency_key: str) -> Run | None:
-    row = connection.execute(
-        "SELECT body FROM py_runs WHERE idempotency_key = ? OR id = ? ORDER BY id = ? LIMIT 1",
-        (idempotency_key or None, run_id, run_id),
-    ).fetchone()
-    return None if row is None else _run(row[0])
+    """The run of this key, else the one of this id."""
+    query = _SELECT + " WHERE idempotency_key = ? OR id = ? ORDER BY id = ? LIMIT 1"
+    rows = connection.execute(query, (idempotency_key or None, run_id, run_id))
+    return next(_read(rows), None)
 
 
 def of_session(connection: apsw.Connection, session_id: SessionId) -> list[Run]:
-    query = "SELECT body FROM py_runs WHERE session_id = ? ORDER BY seq"
-    return [_run(body) for (body,) in connection.execute(query, (session_id,))]
+    query = _SELECT + " WHERE session_id = ? ORDER BY seq"
+    return list(_read(connection.execute(query, (session_id,))))
 
 
 def unfinished(connection: apsw.Connection) -> list[Run]:
-    query = "SELECT body FROM py_runs WHERE completed = 0 ORDER BY seq"
-    return [_run(body) for (body,) in connection.execute(query)]
+    return list(_read(connection.execute(_SELECT + " WHERE completed = 0 ORDER BY seq")))
 
 
 def unfinished_of(connection: apsw.Connection, session_id: SessionId) -> list[Run]:
-    query = "SELECT body FROM py_runs WHERE session_id = ? AND completed = 0 ORDER BY seq"
-    return [_run(body) for (body,) in connection.execute(query, (session_id,))]
-
-
-def has_unfinished(connection: apsw.Connection, session_id: SessionId) -> bool:
-    query = "SELECT 1 FROM py_runs WHERE session_id = ? AND completed = 0"
-    return connection.execute(query, (session_id,)).fetchone() is not None
+    query = _SELECT + " WHERE session_id = ? AND completed = 0 ORDER BY seq"
+    return list(_read(connection.execute(query, (session_id,))))
 
 
 def abandoned(connection: apsw.Connection, owner: str) -> list[Run]:
     """Unfinished runs of other owners: whoever asks holds the lock, so those owners are dead."""
-    query = "SELECT body FROM py_runs WHERE completed = 0 AND owner <> ? ORDER BY seq"
-    return [_run(body) for (body,) in connection.execute(query, (owner,))]
+    query = _SELECT + " WHERE completed = 0 AND owner <> ? ORDER BY seq"
+    return list(_read(connection.execute(query, (owner,))))
 
 
-def _run(body: Value) -> Run:
-    return codec.decode(bytes(body) if isinstance(body, bytes) else str(body), Run)
+def _read(rows: apsw.Cursor) -> Iterator[Run]:
+    for run_id, session_id, completed, body in rows:
+        try:
+            yield codec.decode(bytes(body), Run)
+        except msgspec.DecodeError:
+            # A newer version wrote it, in words of its own; what it is about, the columns tell.
+            state: RunState = "interrupted" if completed else "running"
+            yield Run(id=RunId(str(run_id)), session_id=SessionId(str(session_id)), state=state)

@@ -64,7 +64,7 @@ class Writer:
 def _delete(connection: apsw.Connection, change: Change) -> None:
     for session_id in change.deleted:
         for member in sessions.family(connection, session_id):
-            if runs.has_unfinished(connection, member):
+            if runs.unfinished_of(connection, member):
                 raise ConflictError(
                     f"session {session_id!r} is busy", hint="Cancel its run first, then delete it."
                 )
