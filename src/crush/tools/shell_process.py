@@ -132,6 +132,7 @@ async def _end_group(process: Process) -> bool:
     if process.returncode is not None and not await anyio.to_thread.run_sync(_lives, process.pid):
         return False
     _signal_group(process.pid, signal.SIGTERM)
+    _signal_group(process.pid, signal.SIGCONT)  # what is stopped hears nothing
     with anyio.move_on_after(_TERM_S):
         await process.wait()
         await anyio.to_thread.run_sync(_wait_group_gone, process.pid)
