@@ -53,6 +53,7 @@ class Order(Struct, frozen=True, kw_only=True):
     steers: bool
     max_steps: int
     timeout_s: float
+    notices: Sequence[str]
     run_id: RunId
     anonymous: bool
     idempotency_key: str
@@ -139,6 +140,7 @@ class Project:
             rules=order.rules,
             max_steps=order.max_steps,
             timeout_s=order.timeout_s,
+            notices=order.notices,
             can_ask=lambda: self.feed.can_answer(session_id),
         )
         if actor is not None:

@@ -19,6 +19,7 @@ class Prompted(Struct, frozen=True, kw_only=True):
         stored: whether the user message was stored with the acceptance; a queued one is not.
         steers: a running turn may take it up before its next step (a prompt without a run id).
         env: the asking client's; never stored or logged.
+        notices: sentences that the user should see before the turn begins.
         can_ask: whether a client that can answer follows the session now.
     """
 
@@ -33,4 +34,5 @@ class Prompted(Struct, frozen=True, kw_only=True):
     rules: Sequence[Rule]
     max_steps: int
     timeout_s: float
+    notices: Sequence[str]
     can_ask: Callable[[], bool]

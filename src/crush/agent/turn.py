@@ -81,11 +81,10 @@ class Turn:
             )
 
     async def _work(self) -> TurnEnd:
-        if self._prompted.model.small:
-            run = self._journal.run
-            self._journal.note(
-                Notice(session_id=run.session_id, run_id=run.id, text=SMALL_MODEL_NOTICE)
-            )
+        run = self._journal.run
+        small = [SMALL_MODEL_NOTICE] if self._prompted.model.small else []
+        for text in (*self._prompted.notices, *small):
+            self._journal.note(Notice(session_id=run.session_id, run_id=run.id, text=text))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._journal.keep_flushing)
             self._calls = await self._call_runner(tasks)

@@ -76,7 +76,6 @@ def _body(parsed: Parsed) -> dict[str, object]:
         "timeout_s": parsed.number("timeout"),
         "umask": umask,
         "data_dir": os.path.abspath(data_dir) if data_dir else "",
-        "debug": parsed.flag("debug"),
     }
 
 

@@ -26,7 +26,6 @@ class Framer:
             return self._frame(
                 encode(
                     ToolOutput(
-                        session_id=source.session_id,
                         tool_call_id=ToolCallId(source.owner),
                         offset=piece.offset,
                         text=piece.text,
@@ -36,7 +35,6 @@ class Framer:
         return self._frame(
             encode(
                 Delta(
-                    session_id=source.session_id,
                     message_id=MessageId(source.owner),
                     part=source.part,
                     kind=source.kind,

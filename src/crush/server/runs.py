@@ -40,9 +40,17 @@ class Place:
 
 
 async def find_place(
-    path: str, env: Mapping[str, str], *, data_dir: str = "", model: str = ""
+    path: str,
+    env: Mapping[str, str],
+    *,
+    data_dir: str = "",
+    model: str = "",
+    small_model: str = "",
 ) -> Place:
-    """Judge directory and configuration for one run. Raises UsageError, ConfigError."""
+    """Judge directory and configuration for one run. Raises UsageError, ConfigError.
+
+    A small model that was asked for must exist, though nothing uses it yet.
+    """
 
     def look() -> Place:
         if not os.path.isabs(path):
@@ -52,6 +60,8 @@ async def find_place(
             raise UsageError(f"the working directory {path!r} does not exist")
         config = load_config(cwd, env, data_dir=data_dir)
         chosen = choose_model(config, env, wanted=model)
+        if small_model:
+            choose_model(config, env, wanted=small_model, kind="small")
         return Place(cwd=cwd, config=config, model=chosen, env={**env, **config.env})
 
     return await anyio.to_thread.run_sync(look)
@@ -73,6 +83,7 @@ def order_from(start: StartRun, place: Place, session: Session | None, *, key: s
         steers=False,
         max_steps=start.max_steps,
         timeout_s=start.timeout_s,
+        notices=place.config.notices,
         run_id=RunId(str(uuid.uuid4())),
         anonymous=False,
         idempotency_key=key,
@@ -98,6 +109,7 @@ def classic_order(
         steers=not message.run_id,
         max_steps=0,
         timeout_s=0.0,
+        notices=place.config.notices,
         run_id=RunId(message.run_id or str(uuid.uuid4())),
         anonymous=not message.run_id,
         idempotency_key=key,

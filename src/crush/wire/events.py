@@ -118,21 +118,23 @@ class Notice(_Event, tag="notice", frozen=True, kw_only=True):
     text: str
 
 
-class Delta(_Event, tag="delta", frozen=True, kw_only=True):
-    """A piece of a streamed part (volatile)."""
+class Delta(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="delta"):
+    """A piece of a streamed part (volatile); a frame is at most 160 bytes more than its text."""
 
     message_id: MessageId
-    part: int = field(default_factory=int)
+    part: int = 0
     kind: Literal["text", "reasoning"]
-    offset: int = field(default_factory=int)
+    offset: int = 0
     text: str
 
 
-class ToolOutput(_Event, tag="tool_output", frozen=True, kw_only=True):
+class ToolOutput(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="tool_output"
+):
     """A piece of a running tool's output (volatile)."""
 
     tool_call_id: ToolCallId
-    offset: int = field(default_factory=int)
+    offset: int = 0
     text: str
 
 

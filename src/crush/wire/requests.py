@@ -61,7 +61,6 @@ class StartRun(Struct, frozen=True, kw_only=True):
     timeout_s: float = 0.0
     umask: int = 0o022
     data_dir: str = ""
-    debug: bool = False
 
 
 class CreateWorkspace(Struct, frozen=True, kw_only=True):

@@ -31,7 +31,13 @@ async def start(request: web.Request, services: Services) -> web.StreamResponse:
     """Accept a prompt, then stream its run."""
     _check_protocol(request, services)
     wanted = await body_of(request, StartRun)
-    place = await find_place(wanted.path, wanted.env, data_dir=wanted.data_dir, model=wanted.model)
+    place = await find_place(
+        wanted.path,
+        wanted.env,
+        data_dir=wanted.data_dir,
+        model=wanted.model,
+        small_model=wanted.small_model,
+    )
     async with services.projects.use(place.config.data_dir) as project:
         session = None
         if wanted.session:
