@@ -98,7 +98,7 @@ def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
     except subprocess.TimeoutExpired:
         process.kill()
         out, err = process.communicate()
-        raise AssertionError(f"{process.args} did not end; it said {out!r} and {err!r}") from None
+        raise AssertionError(f"{process.args!r} did not end; it said {out!r} and {err!r}") from None
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 

@@ -5,23 +5,28 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 from crush.errors import Exit
+from crush.launch.host import parse_host
+from crush.launch.http import open_stream
 from tests.e2e.machine import Machine, all_ended, ended, is_alive, wait_until
+
+Event = dict[str, Any]
 
 
 def latch(machine: Machine) -> Path:
     return machine.root / "latch"
 
 
-def result_of(stdout: str) -> dict[str, object]:
+def result_of(stdout: str) -> Event:
     """The last line of the json formats."""
-    result: dict[str, object] = json.loads(stdout.splitlines()[-1])
+    result: Event = json.loads(stdout.splitlines()[-1])
     assert result["type"] == "result"
     return result
 
 
-def events_of(stdout: str) -> list[dict[str, object]]:
+def events_of(stdout: str) -> list[Event]:
     return [json.loads(line) for line in stdout.splitlines()[:-1]]
 
 
@@ -45,7 +50,6 @@ def test_a_killed_server_leaves_a_session_that_goes_on(machine: Machine) -> None
     assert done.returncode == Exit.SERVER_LOST
     accepted = events_of(done.stdout)[0]
     run = accepted["run"]
-    assert isinstance(run, dict)
 
     again = machine.run(project, "run", "-C", "--output-format", "stream-json", "ECHO")
     assert again.returncode == Exit.OK, again.stderr
@@ -69,11 +73,8 @@ def test_a_killed_server_leaves_a_session_that_goes_on(machine: Machine) -> None
     assert answered == called
 
 
-def follow(machine: Machine, run_id: str) -> list[dict[str, object]]:
+def follow(machine: Machine, run_id: str) -> list[Event]:
     """The events of a run from the store."""
-    from crush.launch.host import parse_host  # noqa: PLC0415
-    from crush.launch.http import open_stream  # noqa: PLC0415
-
     path = f"/v1/runs/{run_id}/events"
     response = open_stream(parse_host(machine.host), "GET", path, headers={}, body=b"", budget_s=5)
     assert response.status == 200
@@ -117,18 +118,15 @@ class Follower:
     """A second client of a run; it follows once the constructor returns."""
 
     def __init__(self, machine: Machine, run_id: str) -> None:
-        from crush.launch.host import parse_host  # noqa: PLC0415
-        from crush.launch.http import open_stream  # noqa: PLC0415
-
         path = f"/v1/runs/{run_id}/events"
         response = open_stream(
             parse_host(machine.host), "GET", path, headers={}, body=b"", budget_s=5
         )
         self._frames = response.frames()
 
-    def last(self) -> dict[str, object]:
+    def last(self) -> Event:
         *_, (_, data) = self._frames
-        event: dict[str, object] = json.loads(data)
+        event: Event = json.loads(data)
         return event
 
 
