@@ -95,6 +95,10 @@ class Project:
         """The worker of a session that has something to do."""
         return self._actors.get(session_id)
 
+    def actors(self) -> Sequence[SessionActor]:
+        """The workers of all sessions that have something to do."""
+        return list(self._actors.values())
+
     def is_live(self, run_id: RunId) -> bool:
         return any(run_id in actor.runs() for actor in self._actors.values())
 

@@ -6,6 +6,7 @@ work is refused, and what is in flight is finished first.
 """
 
 import math
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -26,7 +27,8 @@ class Lifetime:
     """Counts who needs the server."""
 
     def __init__(self, *, linger_s: float) -> None:
-        self._linger_s = linger_s
+        self.linger_s = linger_s
+        self._began = time.monotonic()
         self._holds = 0
         self._changed = anyio.Event()
         self._leaving = anyio.Event()
@@ -34,6 +36,10 @@ class Lifetime:
     @property
     def is_leaving(self) -> bool:
         return self._leaving.is_set()
+
+    @property
+    def uptime_s(self) -> float:
+        return time.monotonic() - self._began
 
     @property
     def holds(self) -> int:
@@ -75,7 +81,7 @@ class Lifetime:
         """Until somebody says so, or nobody has needed the server for the linger time."""
         while not self._leaving.is_set():
             changed = self._changed
-            limit_s = math.inf if self._holds else self._linger_s
+            limit_s = math.inf if self._holds else self.linger_s
             with anyio.move_on_after(limit_s) as scope:
                 await changed.wait()
             if scope.cancelled_caught:

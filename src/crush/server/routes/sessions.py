@@ -1,5 +1,6 @@
 """Sessions and their messages (W 3.4); `/v1/sessions` finds them by directory, without a workspace."""
 
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ from aiohttp import web
 from crush import paths
 from crush.agent.project import Project
 from crush.config.load import load_config
-from crush.errors import UsageError
+from crush.errors import NotFoundError, UsageError
 from crush.server.classic import presentable
 from crush.server.services import Services, body_of, json_response
 from crush.store.change import Change
@@ -59,7 +60,7 @@ async def found(request: web.Request, services: Services) -> web.StreamResponse:
     """`GET /v1/sessions/{sid}?path=&data_dir=`: one session with its messages; `last` is the newest."""
     async with _project_of(request, services) as project:
         if project is None:
-            raise web.HTTPNotFound
+            raise NotFoundError("this directory has no sessions", hint="`crush run` starts one")
         reference = request.match_info["sid"]
         session = (
             await project.last_session()
@@ -76,14 +77,20 @@ async def found(request: web.Request, services: Services) -> web.StreamResponse:
 
 @asynccontextmanager
 async def _project_of(request: web.Request, services: Services) -> AsyncIterator[Project | None]:
-    """The project of a directory; None where there is none, for looking must not make one."""
+    """The project of a directory; None where there is none, for looking must not make one.
+
+    A client that names it in full has read its own configuration, which counts.
+    """
     path = request.query.get("path", "")
     if not path.startswith("/"):
         raise UsageError("path is required and absolute")
     wanted = request.query.get("data_dir", "")
 
     def look() -> str | None:
-        directory = load_config(path, {}, data_dir=wanted).data_dir
+        directory = os.path.normpath(wanted)
+        if not os.path.isabs(wanted):
+            # A run resolves its directory too: one project, whatever it is called.
+            directory = load_config(os.path.realpath(path), {}, data_dir=wanted).data_dir
         return directory if paths.project_db_exists(directory) else None
 
     data_dir = await anyio.to_thread.run_sync(look)

@@ -13,6 +13,7 @@ _AS = _A + "/sessions/{sid}"
 
 ROUTES: tuple[Route, ...] = (
     ("POST", "/v1/control", "control:control"),
+    ("GET", "/v1/status", "status:show"),
     ("DELETE", "/v1/clients/{client_id}", "workspaces:retire"),
     ("POST", "/v1/runs", "runs:start"),
     ("GET", "/v1/runs/{run_id}", "runs:show"),
