@@ -48,6 +48,17 @@ def test_replacing_keeps_mode_and_owner(tmp_path: Path) -> None:
     assert path.stat().st_uid == owner
 
 
+def test_extended_attributes_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    try:
+        os.setxattr(path, "user.origin", b"here")
+    except OSError:
+        pytest.skip("this file system has no extended attributes")
+    replace(path, b"new")
+    assert os.getxattr(path, "user.origin") == b"here"
+
+
 def test_a_new_file_never_replaces_one_that_came_meanwhile(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"theirs")
     with pytest.raises(ToolError, match="by somebody else"):

@@ -1,5 +1,6 @@
 import contextlib
 import re
+import time
 
 import pytest
 from hypothesis import assume, given
@@ -58,6 +59,7 @@ def test_lines_match_whatever_their_whitespace_and_the_note_says_so() -> None:
 
 def test_invisible_characters_do_not_keep_a_line_from_matching() -> None:
     assert edit("a\u200bb c\n", "ab c", "d") == "d\n"
+    assert edit("x = '\x1b[31m'\n", "x = ''", "y") == "y\n"
 
 
 def test_whole_lines_that_are_deleted_leave_no_empty_line() -> None:
@@ -140,6 +142,17 @@ def test_an_edit_that_is_refused_explains_itself_and_one_that_applies_changes_so
         assert edited.text != before or edited.note
 
 
-def test_a_hostile_file_of_equal_lines_is_answered_at_once() -> None:
-    with pytest.raises(ToolError, match="not found"):
-        edit("}\n" * 200_000, "}\n" * 3_000 + "x", "y")
+@pytest.mark.parametrize(
+    ("text", "old", "reason"),
+    [
+        ("}\n" * 100_000, "}\n" * 3_000 + "x", "not found"),
+        ("}\n" * 100_000, " }\n" * 3_000, "100 times or more"),
+        ("a" * 1_000_000, "a" * 3_000, "100 times or more"),
+        ("a" * 1_000_000, "a" * 3_000 + "b", "not found"),
+    ],
+)
+def test_a_hostile_text_is_answered_at_once(text: str, old: str, reason: str) -> None:
+    started = time.process_time()
+    with pytest.raises(ToolError, match=reason):
+        edit(text, old, "y")
+    assert time.process_time() - started < 1.5

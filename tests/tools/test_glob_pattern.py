@@ -65,10 +65,10 @@ def test_hidden_files_are_meant_only_when_named(pattern: str, hidden: bool) -> N
 
 
 def test_a_pattern_made_to_explode_is_answered_at_once() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     assert not GlobPattern("*a" * 40 + "b").matches("a" * 5_000)
     assert not GlobPattern("**/a/" * 30 + "b").matches("a/" * 2_000 + "c")
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_too_many_alternatives_are_refused() -> None:

@@ -140,8 +140,10 @@ async def test_long_lines_are_cut_around_the_match(engine: Caller, project: Path
     assert f"  Line 2, Char 1: x{'z' * 499}..." in content
 
 
-async def test_a_line_of_many_megabytes_does_not_hurt(engine: Caller, project: Path) -> None:
-    make(project, {"a": "x" * 3_000_000, "b": "x"})
+async def test_a_line_that_is_too_long_to_show_still_names_its_file(
+    engine: Caller, project: Path
+) -> None:
+    make(project, {"a": "x" * 300_000, "b": "x"})
     content = (await engine("grep", pattern="x")).content
     assert f"{project}/a:" in content
     assert f"{project}/b:\n  Line 1, Char 1: x" in content
@@ -150,6 +152,11 @@ async def test_a_line_of_many_megabytes_does_not_hurt(engine: Caller, project: P
 async def test_crlf_lines_end_before_the_carriage_return(engine: Caller, project: Path) -> None:
     make(project, {"a": "x\r\ny\r\n"})
     assert "  Line 1, Char 1: x" in (await engine("grep", pattern="x$")).content
+
+
+async def test_patterns_are_about_characters_and_not_bytes(engine: Caller, project: Path) -> None:
+    make(project, {"a": "ué\n"})
+    assert "Line 1, Char 1: ué" in (await engine("grep", pattern="^u[éè]$")).content
 
 
 async def test_a_path_that_is_not_there_and_no_pattern_are_errors(engine: Caller) -> None:

@@ -73,7 +73,7 @@ async def test_an_ignored_directory_is_listed_when_asked_for(call: Caller, proje
 async def test_at_most_1000_entries_the_upper_levels_first(call: Caller, project: Path) -> None:
     make(project, *(f"a/{number}" for number in range(1200)), "z")
     result = await call("ls")
-    assert result.content.startswith("(only 1000 entries")
+    assert result.content.startswith("(cut after 1000 entries")
     assert "\n  - z" in result.content
     assert msgspec.json.decode(result.metadata_json()) == {
         "number_of_files": 1000,

@@ -85,7 +85,7 @@ async def test_endings_that_the_model_wrote_are_written_as_given(
 @pytest.mark.parametrize("target", [".", "file/below"])
 async def test_what_is_in_the_way_is_an_error(target: str, call: Caller, project: Path) -> None:
     (project / "file").write_text("x")
-    with pytest.raises(ToolError):
+    with pytest.raises(ToolError, match=r"(?i)directory"):
         await call("write", file_path=target, content="x")
     assert (project / "file").read_text() == "x"
 

@@ -22,10 +22,9 @@ def replace_file(path: str, data: bytes, *, expected: str) -> None:
     if not os.access(path, os.W_OK):
         raise ToolError(f"{path!r} is read-only; unchanged.")
     with _translated(path):
-        before = os.stat(path)
         temporary = _temporary_beside(path)
         try:
-            _fill(temporary, data, before.st_mode & 0o7777, before)
+            _fill(temporary, data, os.stat(path).st_mode & 0o7777, replaced=path)
             # The last thing before the rename: what is replaced is what the caller saw.
             _check_unchanged(path, expected)
             os.replace(temporary, path)
@@ -40,7 +39,7 @@ def create_file(path: str, data: bytes, *, umask: int) -> None:
         _make_parents(os.path.dirname(path), umask)
         temporary = _temporary_beside(path)
         try:
-            _fill(temporary, data, 0o666 & ~umask, None)
+            _fill(temporary, data, 0o666 & ~umask, replaced=None)
             _publish(temporary, path)
         finally:
             _remove(temporary)
@@ -70,7 +69,7 @@ def _temporary_beside(path: str) -> str:
     return os.path.join(os.path.dirname(path), f".crush-{secrets.token_hex(6)}.tmp")
 
 
-def _fill(temporary: str, data: bytes, mode: int, owner: os.stat_result | None) -> None:
+def _fill(temporary: str, data: bytes, mode: int, *, replaced: str | None) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     descriptor = os.open(temporary, flags | getattr(os, "O_BINARY", 0), 0o600)
     with open(descriptor, "wb", buffering=0) as file:
@@ -78,9 +77,11 @@ def _fill(temporary: str, data: bytes, mode: int, owner: os.stat_result | None) 
         while view:
             view = view[file.write(view) :]
         if sys.platform != "win32":
-            if owner is not None:
-                mode = _keep_owner(descriptor, owner, mode)
+            if replaced is not None:
+                mode = _keep_owner(descriptor, os.stat(replaced), mode)
             os.fchmod(descriptor, mode)
+        if sys.platform == "linux" and replaced is not None:
+            _keep_attributes(descriptor, replaced)
         os.fsync(descriptor)
 
 
@@ -96,6 +97,14 @@ def _keep_owner(descriptor: int, owner: os.stat_result, mode: int) -> int:
             os.fchown(descriptor, -1, owner.st_gid)
         return mode & 0o777
     return mode
+
+
+def _keep_attributes(descriptor: int, replaced: str) -> None:
+    """Access lists, labels and the like; capabilities were granted to the old content."""
+    for name in os.listxattr(replaced):
+        if name != "security.capability":
+            with contextlib.suppress(OSError):
+                os.setxattr(descriptor, name, os.getxattr(replaced, name))
 
 
 def _make_parents(directory: str, umask: int) -> None:

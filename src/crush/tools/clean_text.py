@@ -27,11 +27,7 @@ _HELD_MAX = 8192
 
 
 def clean_text(text: str) -> str:
-    return _SURROGATE.sub("\ufffd", remove_invisible(_ESCAPE.sub("", text)))
-
-
-def remove_invisible(text: str) -> str:
-    return _INVISIBLE.sub("", text)
+    return _SURROGATE.sub("\ufffd", _INVISIBLE.sub("", _ESCAPE.sub("", text)))
 
 
 class LiveText:

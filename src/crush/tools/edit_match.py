@@ -6,18 +6,21 @@ replaced text gets the ending that the file uses, everything else keeps its own.
 """
 
 import bisect
+import itertools
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
 from crush.errors import ToolError
-from crush.tools.clean_text import remove_invisible
+from crush.tools.clean_text import clean_text
 from crush.tools.indentation import reindent
 
 _SHOWN_PLACES = 5
 _SHOWN_LINES = 30
-_MAX_COMPARED = 20_000_000  # lines of the file times lines sought
+_COUNTED = 100
+_MAX_VOTES = 1_000_000
 
 
 class Edited(Struct, frozen=True, kw_only=True):
@@ -50,29 +53,36 @@ def _flat(text: str) -> str:
 
 
 def _exact(flat: str, old: str, new: str, *, replace_all: bool) -> _Match | None:
-    first = flat.find(old)
-    if first < 0:
-        return None
     if replace_all:
-        starts = [found.start() for found in re.finditer(re.escape(old), flat)]
-    elif flat.find(old, first + 1) < 0:
-        starts = [first]
+        starts = list(_occurrences(flat, old, step=len(old)))
     else:
-        raise ToolError(_ambiguous(flat, [m.start() for m in _overlapping(old).finditer(flat)]))
+        starts = list(itertools.islice(_occurrences(flat, old, step=1), _COUNTED))
+        if len(starts) > 1:
+            lines = [flat.count("\n", 0, start) + 1 for start in starts[:_SHOWN_PLACES]]
+            raise ToolError(
+                f"old_string occurs {_times(starts)} ({_places(lines, starts)}). "
+                "Add surrounding lines to make it unique, or set replace_all."
+            )
+    if not starts:
+        return None
     return _Match(spans=[(start, start + len(old)) for start in starts], new=new)
 
 
-def _overlapping(old: str) -> re.Pattern[str]:
-    return re.compile(f"(?={re.escape(old)})")
+def _occurrences(text: str, part: str, *, step: int) -> Iterator[int]:
+    """Where `part` begins; `step` 1 also finds those that overlap. `find` is linear, `re` not."""
+    at = text.find(part)
+    while at >= 0:
+        yield at
+        at = text.find(part, at + step)
 
 
-def _ambiguous(flat: str, starts: Sequence[int]) -> str:
-    lines = [flat.count("\n", 0, start) + 1 for start in starts[:_SHOWN_PLACES]]
-    more = ", …" if len(starts) > _SHOWN_PLACES else ""
-    return (
-        f"old_string occurs {len(starts)} times (lines {', '.join(map(str, lines))}{more}). "
-        "Add surrounding lines to make it unique, or set replace_all."
-    )
+def _times(starts: Sequence[int]) -> str:
+    return f"{len(starts)} times" if len(starts) < _COUNTED else f"{_COUNTED} times or more"
+
+
+def _places(lines: Sequence[int], starts: Sequence[int]) -> str:
+    more = ", …" if len(starts) > len(lines) else ""
+    return f"lines {', '.join(map(str, lines))}{more}"
 
 
 def _by_lines(flat: str, old: str, new: str) -> _Match:
@@ -81,10 +91,10 @@ def _by_lines(flat: str, old: str, new: str) -> _Match:
     if not starts:
         raise ToolError(_not_found(lines, wanted))
     if len(starts) > 1:
-        places = ", ".join(str(start + 1) for start in starts[:_SHOWN_PLACES])
+        numbers = [start + 1 for start in starts[:_SHOWN_PLACES]]
         raise ToolError(
             f"old_string is not in the file as written; without regard to whitespace it occurs "
-            f"{len(starts)} times (lines {places}). Add surrounding lines to make it unique."
+            f"{_times(starts)} ({_places(numbers, starts)}). Add surrounding lines."
         )
     first, last = starts[0], starts[0] + len(wanted)
     begin = sum(len(line) + 1 for line in lines[:first])
@@ -104,22 +114,22 @@ def _lines(text: str) -> list[str]:
 
 
 def _normal(line: str) -> str:
-    return " ".join(remove_invisible(line).split())
+    """Without what `view` did not show, and without regard to the amount of whitespace."""
+    plain = line.isascii() and line.isprintable()
+    return " ".join((line if plain else clean_text(line)).split())
 
 
 def _windows(lines: list[str], wanted: list[str]) -> list[int]:
     """Where `wanted` stands in `lines`; nowhere if it is blank."""
     if not any(wanted):
         return []
-    size = len(wanted)
-    anchor = max(range(size), key=lambda index: len(wanted[index]))
-    return [
-        index - anchor
-        for index, line in enumerate(lines)
-        if line == wanted[anchor]
-        and index >= anchor
-        and lines[index - anchor : index - anchor + size] == wanted
-    ]
+    ids = {line: index for index, line in enumerate(dict.fromkeys(wanted), start=1)}
+    if len(ids) > sys.maxunicode:
+        return []
+    # One character per line: searching in a string is linear, comparing windows is not.
+    haystack = "".join(chr(ids.get(line, 0)) for line in lines)
+    needle = "".join(chr(ids[line]) for line in wanted)
+    return list(itertools.islice(_occurrences(haystack, needle, step=1), _COUNTED))
 
 
 def _not_found(lines: Sequence[str], wanted: Sequence[str]) -> str:
@@ -138,15 +148,18 @@ def _not_found(lines: Sequence[str], wanted: Sequence[str]) -> str:
 
 def _closest(lines: Sequence[str], wanted: Sequence[str]) -> int | None:
     """The window that has most lines in common with `wanted`, if at least half."""
-    if len(lines) * len(wanted) > _MAX_COMPARED:
-        return None
     places: dict[str, list[int]] = {}
     for index, line in enumerate(wanted):
         if normal := _normal(line):
             places.setdefault(normal, []).append(index)
     votes: dict[int, int] = {}
+    budget = _MAX_VOTES
     for index, line in enumerate(lines):
-        for place in places.get(_normal(line), ()):
+        alike = places.get(_normal(line), [])
+        budget -= len(alike)
+        if budget < 0:
+            return None
+        for place in alike:
             votes[index - place] = votes.get(index - place, 0) + 1
     if not votes:
         return None

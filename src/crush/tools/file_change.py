@@ -1,5 +1,6 @@
 """What edit, multiedit and write share: the file as the session knows it, the need, the commit."""
 
+import os
 from typing import TypeVar
 
 from msgspec import Struct
@@ -39,6 +40,8 @@ def known_file(path: str, context: ToolContext) -> FileText | None:
     if not exists(path):
         return None
     known = context.reads.digest(path)
+    if os.path.isdir(path):
+        raise ToolError(f"{path!r} is a directory.")
     if known is None:
         raise ToolError(f"{path!r} has not been read in this session; view it first.")
     file = load_text(path)

@@ -6,11 +6,13 @@ import anyio
 import anyio.to_thread
 from msgspec import Struct
 
+from crush.errors import ToolError
 from crush.permissions.rules import Need
 from crush.tools.base import ToolContext, ToolResult
 from crush.tools.clean_text import clean_text
 from crush.tools.glob_pattern import GlobPattern, split_static
-from crush.tools.ripgrep import Search, read_records, relative_name, search_command
+from crush.tools.ripgrep import read_records, relative_name, search_command
+from crush.tools.search_worker import Search
 from crush.tools.target_path import (
     CallArgs,
     Shown,
@@ -137,5 +139,7 @@ async def _find(prepared: _Prepared, context: ToolContext) -> _Found:
             separator=b"\0",
             accept=accept,
         )
+        if finished.errors and not found:
+            raise ToolError(finished.errors)
         return _Found(found, truncated=finished.exit_code is None)
     return _Found(found, truncated=True)

@@ -17,11 +17,11 @@ from crush.tools.clean_text import clean_text
 from crush.tools.glob_pattern import GlobPattern
 from crush.tools.ripgrep import (
     Finished,
-    Search,
     read_records,
     relative_name,
     search_command,
 )
+from crush.tools.search_worker import Search
 from crush.tools.target_path import CallArgs, Shown, resolve_directory, short_path
 
 _MAX_MATCHES = 100
@@ -29,7 +29,6 @@ _POOL = 20 * _MAX_MATCHES  # matches to choose the newest files from
 _LIMIT_S = 5
 _COLUMNS = 500
 _LEAD = 100  # columns kept before a match far to the right
-_FAILED = 2  # exit code of ripgrep
 
 
 class GrepArgs(CallArgs, frozen=True, kw_only=True, eq=False, weakref=True):
@@ -136,7 +135,7 @@ class GrepTool:
                 separator=b"\n",
                 accept=collector.accept,
             )
-        if finished and finished.exit_code == _FAILED and not collector.matches and finished.errors:
+        if finished and finished.errors and not collector.matches:
             raise ToolError(finished.errors)
         complete = finished is not None and finished.exit_code is not None
         newest = await anyio.to_thread.run_sync(_newest_first, collector.matches)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
+import anyio
 import anyio.from_thread
 import anyio.to_thread
 from msgspec import Meta, Struct, field
@@ -22,6 +23,7 @@ from crush.tools.tree_walk import Entry, walk_tree
 from crush.wire.params import LsParams
 
 _MAX_ENTRIES = 1000
+_LIMIT_S = 10
 
 
 class LsArgs(CallArgs, frozen=True, kw_only=True, eq=False, weakref=True):
@@ -39,6 +41,13 @@ class LsMetadata(Struct, frozen=True, kw_only=True):
 
     number_of_files: int
     truncated: bool
+
+
+class _Found(Struct, kw_only=True):
+    """Filled while the walk goes on, so that a time limit keeps what there is."""
+
+    entries: list[Entry]
+    root: str = ""
 
 
 class LsTool:
@@ -68,33 +77,39 @@ class LsTool:
         ]
 
     async def run(self, args: LsArgs, context: ToolContext) -> ToolResult:
-        return await anyio.to_thread.run_sync(self._list, args, context)
+        found = _Found(entries=[])
+        complete = False
+        with anyio.move_on_after(_LIMIT_S):
+            complete = await anyio.to_thread.run_sync(self._list, args, context, found)
+        return _result(found, complete=complete)
 
-    def _list(self, args: LsArgs, context: ToolContext) -> ToolResult:
+    def _list(self, args: LsArgs, context: ToolContext, found: _Found) -> bool:
+        """Fills `found` in a thread, which a cancellation ends; whether that is all."""
         root = resolve_directory(args.path, context)
         self._shown.check_path(args, root)
         check_directory(root)
         rules = rules_for(root, context.env, extra=args.ignore)
-        entries: list[Entry] = []
-        truncated = False
-        for entry in walk_tree(
-            root,
-            rules,
-            hidden=True,
-            depth=max(args.depth, 0),
-            check=anyio.from_thread.check_cancelled,
-        ):
-            if len(entries) == _MAX_ENTRIES:
-                truncated = True
-                break
-            entries.append(entry)
-        note = f"(only {_MAX_ENTRIES} entries; list a subdirectory for more)" if truncated else ""
-        return ToolResult(
-            content="\n".join(
-                (*([note, ""] if note else []), f"- {clean_text(root)}/", *_tree(entries))
-            ),
-            metadata=LsMetadata(number_of_files=len(entries), truncated=truncated),
-        )
+        found.root = root
+        check = anyio.from_thread.check_cancelled
+        for entry in walk_tree(root, rules, hidden=True, depth=max(args.depth, 0), check=check):
+            if len(found.entries) == _MAX_ENTRIES:
+                return False
+            found.entries.append(entry)
+        return True
+
+
+def _result(found: _Found, *, complete: bool) -> ToolResult:
+    lines = [f"- {clean_text(found.root)}/", *_tree(found.entries)]
+    if not complete:
+        lines = [
+            f"(cut after {len(found.entries)} entries; list a subdirectory for more)",
+            "",
+            *lines,
+        ]
+    return ToolResult(
+        content="\n".join(lines),
+        metadata=LsMetadata(number_of_files=len(found.entries), truncated=not complete),
+    )
 
 
 def _tree(entries: Sequence[Entry]) -> list[str]:

@@ -19,7 +19,7 @@ _CHUNK = 64 * 1024
 _DRAIN_BYTES = 1024 * 1024  # the largest capacity that a pipe may be given without privilege
 _FREE_BYTES = 4 * 1024 * 1024  # beyond this a flood is read at a pace that leaves others the CPU
 _PACE_S = 0.001
-_LIVE_BYTES = 8 * 1024  # of one chunk; people who watch a flood see its ends
+_LIVE_FLOOD_BYTES = 512  # of one chunk; people who watch a flood see its ends
 
 
 class OutputPipe:
@@ -74,5 +74,6 @@ class OutputPipe:
             return False
         self._read_bytes += len(data)
         self.output.feed(data)
-        self._live.feed(data[-_LIVE_BYTES:])
+        flood = self._read_bytes > _FREE_BYTES
+        self._live.feed(data[-_LIVE_FLOOD_BYTES:] if flood else data)
         return bool(data)

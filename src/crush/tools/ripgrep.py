@@ -21,21 +21,12 @@ from crush.permissions.rules import is_within
 from crush.tools.base import ToolContext
 from crush.tools.file_text import MAX_BYTES
 from crush.tools.ignore_rules import builtin_file, user_file
+from crush.tools.search_worker import Search
 
 _MAX_RECORD_BYTES = 256 * 1024
 _MAX_ERROR_BYTES = 16 * 1024
 _CLEANUP_S = 5
 _PASSED = ("PATH", "HOME", "USERPROFILE", "XDG_CONFIG_HOME", "CRUSH_GLOBAL_CONFIG", "SYSTEMROOT")
-
-
-class Search(Struct, frozen=True, kw_only=True):
-    """What to look for below `root`. `pattern` None lists files; `name_glob` "" is any name."""
-
-    root: str
-    hidden: bool
-    pattern: str | None = None
-    literal: bool = False
-    name_glob: str = ""
 
 
 class Finished(Struct, frozen=True):
@@ -58,13 +49,11 @@ def search_command(search: Search, context: ToolContext, *, ripgrep: str | None)
         request = msgspec.json.encode(search).decode()
         return [sys.executable, "-P", "-m", "crush.tools.search_worker", request]
     command = [ripgrep, "--no-config", "--no-messages", "--no-require-git"]
-    for path in (
-        builtin_file(),
-        user_file(context.env),
-        os.path.join(context.cwd, ".crushignore"),
-    ):
-        if os.path.isfile(path):
-            command += ["--ignore-file", path]
+    ignore_files = [builtin_file(), user_file(context.env)]
+    if is_within(search.root, context.cwd):
+        ignore_files.append(os.path.join(context.cwd, ".crushignore"))
+    for path in filter(os.path.isfile, ignore_files):
+        command += ["--ignore-file", path]
     if search.hidden:
         command.append("--hidden")
     if search.name_glob:
@@ -136,12 +125,17 @@ async def _split(
 ) -> bool:
     """Feeds `accept`; False if it had enough before the end."""
     rest = b""
+    skipping = False
     async for chunk in stream:
-        # The rest of an overlong record is dropped: its start is enough to know the file. Only
-        # the new chunk is searched then, or a long record would cost its length squared.
-        if len(rest) > _MAX_RECORD_BYTES and separator not in chunk:
-            continue
-        *records, rest = (rest + chunk).split(separator)
+        data = rest + chunk
+        if skipping:
+            _, ended, data = chunk.partition(separator)
+            skipping = not ended
+        *records, rest = data.split(separator)
+        if len(rest) > _MAX_RECORD_BYTES:
+            # Its start is enough to know the file; collecting the rest costs its length squared.
+            records.append(rest)
+            rest, skipping = b"", True
         for record in records:
             if not accept(record):
                 return False

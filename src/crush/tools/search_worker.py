@@ -3,21 +3,32 @@
 Only the part of ripgrep's output is written that `grep` and `glob` read.
 """
 
+import base64
 import os
 import re
 import sys
 from collections.abc import Iterator
 
 import msgspec
+from msgspec import Struct
 
 from crush.errors import ToolError
 from crush.tools.file_text import load_bytes
 from crush.tools.glob_pattern import GlobPattern
 from crush.tools.ignore_rules import rules_for
-from crush.tools.ripgrep import Search
 from crush.tools.tree_walk import walk_tree
 
 _NOTHING, _BAD_PATTERN = 1, 2
+
+
+class Search(Struct, frozen=True, kw_only=True):
+    """What to look for below `root`. `pattern` None lists files; `name_glob` "" is any name."""
+
+    root: str
+    hidden: bool
+    pattern: str | None = None
+    literal: bool = False
+    name_glob: str = ""
 
 
 def main(request: str) -> int:
@@ -27,13 +38,12 @@ def main(request: str) -> int:
         for path in _files(search):
             sys.stdout.buffer.write(os.fsencode(path) + b"\0")
         return 0
-    pattern = re.escape(search.pattern) if search.literal else search.pattern
     try:
-        compiled = re.compile(pattern.encode())
-    except re.error as exc:
+        pattern = re.compile(re.escape(search.pattern) if search.literal else search.pattern)
+    except (re.error, OverflowError, RecursionError) as exc:
         sys.stderr.write(f"regex parse error: {exc}\n")
         return _BAD_PATTERN
-    found = [_search_file(path, compiled) for path in _files(search)]
+    found = [_search_file(path, pattern) for path in _files(search)]
     return 0 if any(found) else _NOTHING
 
 
@@ -49,7 +59,7 @@ def _files(search: Search) -> Iterator[str]:
         yield os.path.join(search.root, entry.path)
 
 
-def _search_file(path: str, pattern: re.Pattern[bytes]) -> bool:
+def _search_file(path: str, pattern: re.Pattern[str]) -> bool:
     try:
         data, _ = load_bytes(path)
     except ToolError:
@@ -57,21 +67,24 @@ def _search_file(path: str, pattern: re.Pattern[bytes]) -> bool:
     if b"\0" in data:
         return False
     found = False
-    for number, line in enumerate(data.splitlines(), start=1):
-        if match := pattern.search(line):
-            _write_match(path, number, line, match)
+    lines = data.decode(errors="replace").removesuffix("\n").split("\n") if data else []
+    for number, line in enumerate(lines, start=1):
+        text = line.removesuffix("\r")
+        if match := pattern.search(text):
+            _write_match(path, number, text, len(text[: match.start()].encode()))
             found = True
     return found
 
 
-def _write_match(path: str, number: int, line: bytes, match: re.Match[bytes]) -> None:
+def _write_match(path: str, number: int, text: str, start: int) -> None:
+    """`start` counts bytes, as ripgrep does."""
     record = {
         "type": "match",
         "data": {
-            "path": {"text": os.fsencode(path).decode(errors="replace")},
-            "lines": {"text": line.decode(errors="replace")},
+            "path": {"bytes": base64.b64encode(os.fsencode(path)).decode()},
+            "lines": {"text": text},
             "line_number": number,
-            "submatches": [{"start": match.start(), "end": match.end()}],
+            "submatches": [{"start": start}],
         },
     }
     sys.stdout.buffer.write(msgspec.json.encode(record) + b"\n")

@@ -108,6 +108,8 @@ async def _start(
     out: OutputPipe,
     err: OutputPipe,
 ) -> Process:
+    if sys.platform == "win32":
+        raise ToolError("bash needs a POSIX system.")
     shell = await anyio.to_thread.run_sync(find_shell, env)
     # A start that is cut in two would leave a process nobody knows of.
     with anyio.CancelScope(shield=True):
