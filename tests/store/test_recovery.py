@@ -1,7 +1,8 @@
 import apsw
+import msgspec
 import pytest
 
-from crush.store.change import Change, Limits, Pending
+from crush.store.change import Change, Limits, Pending, QueuedPrompt
 from crush.store.registry import Registry
 from crush.store.startup import recover_all
 from crush.store.store import Store
@@ -14,6 +15,7 @@ from crush.wire.events import (
     PartEnded,
     PermissionResolved,
     RunComplete,
+    RunUpdated,
 )
 from crush.wire.ids import RunId
 from crush.wire.messages import Message
@@ -187,6 +189,28 @@ async def test_a_run_that_never_began_is_interrupted_too(open_store: OpenStore) 
     assert [run.state for run in await store.runs_of(SID)] == ["interrupted"] * 2
     again = await store.accept(records.acceptance("three"), idempotency_key="2")
     assert (again.repeated, again.run.id, again.run.state) == (True, "two", "interrupted")
+
+
+async def test_the_words_of_a_queued_prompt_are_kept_as_a_message(open_store: OpenStore) -> None:
+    dead = await open_store(owner="dead")
+    await dead.accept(records.acceptance("one"), idempotency_key="")
+    for key in ("two", "three"):
+        prompt = QueuedPrompt(run_id=RunId(key), parts=[text(f"and {key}")])
+        queued = msgspec.structs.replace(records.acceptance(key), prompts=[prompt])
+        await dead.accept(queued, idempotency_key="")
+    began = message("began", text("and three"), role="user")
+    await dead.commit(Change(messages=[began], events=[started(began, run_id="three")]))
+    await dead.close()
+
+    store = await open_store(owner="next")
+
+    began_found, kept = await store.messages(SID)
+    assert began_found.id == "began"
+    assert (kept.role, kept.parts[0]) == ("user", text("and two"))
+    assert isinstance(kept.parts[1], FinishPart)
+    log = await store.events_of_run(RunId("two"), 0)
+    assert log is not None
+    assert [type(item.event) for item in log] == [RunUpdated, MessageStarted, RunComplete]
 
 
 async def test_a_run_whose_end_was_not_told_keeps_its_state(open_store: OpenStore) -> None:

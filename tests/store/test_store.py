@@ -5,11 +5,19 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 import apsw
+import msgspec
 import pytest
 from blockbuster import blockbuster_ctx
 
 from crush.errors import ConflictError, NotFoundError, StoreError
-from crush.store.change import Change, FileRead, Limits, Pending
+from crush.store.change import (
+    Change,
+    FileRead,
+    Limits,
+    Pending,
+    QueuedPrompt,
+    SessionUsage,
+)
 from crush.store.registry import Registry
 from crush.store.store import Store
 from crush.wire.events import RunComplete, SessionCreated, SessionUpdated
@@ -200,6 +208,44 @@ async def test_a_read_is_known_with_its_digest_and_seen_by_crush(
         second,
         FileRead(session_id=SID, path="by-crush.py", digest="", read_at=30),
     ]
+
+
+async def test_usage_replaces_the_tokens_adds_the_cost_and_touches_nothing_else(
+    store: Store,
+) -> None:
+    await store.commit(Change(sessions=[session(title="kept")]))
+    usage = SessionUsage(session_id=SID, prompt_tokens=10, completion_tokens=2, cost=0.25)
+    gone = SessionUsage(
+        session_id=SessionId("gone"), prompt_tokens=1, completion_tokens=1, cost=1.0
+    )
+
+    await store.commit(Change(usage=[usage, usage]))
+    told, last = await store.commit(
+        Change(usage=[usage, gone], events=[notice("after", run_id="")])
+    )
+
+    assert isinstance(told.event, SessionUpdated)
+    assert told.event.session == await store.session(SID)
+    assert last.event == notice("after", run_id="")[1]
+    found = told.event.session
+    assert (found.title, found.prompt_tokens, found.completion_tokens) == ("kept", 10, 2)
+    assert found.cost == pytest.approx(0.75)
+
+
+async def test_the_words_of_a_prompt_are_not_kept_beyond_its_run(
+    store: Store, data_dir: str
+) -> None:
+    change = msgspec.structs.replace(
+        records.acceptance(), prompts=[QueuedPrompt(run_id=RID, parts=[text("words")])]
+    )
+    await store.accept(change, idempotency_key="")
+    raw = apsw.Connection(os.path.join(data_dir, "crush.db"))
+    assert b"words" in (raw.execute("SELECT prompt FROM py_runs").fetchone() or (b"",))[0]
+
+    await store.commit(Change(events=[records.ended(records.run(state="done"))]))
+
+    assert raw.execute("SELECT prompt FROM py_runs").fetchone() == (None,)
+    raw.close()
 
 
 async def test_a_deleted_session_takes_its_family_with_it(store: Store, data_dir: str) -> None:

@@ -65,6 +65,7 @@ class Change(Struct, frozen=True, kw_only=True):
         sessions: each makes a `session_created` or `session_updated`, read back after the write;
             they come before `events`.
         runs: a run that already ended is refused.
+        prompts: of runs in `runs` or accepted before; forgotten when the run has ended.
         asked, answered: permission requests that begin and cease to wait.
         deleted: sessions that go, with their sub-agents' sessions and all that belongs to them.
         events: with the run they belong to, "" for none. `run_complete` also writes its run.

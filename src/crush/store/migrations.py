@@ -65,7 +65,8 @@ CREATE TABLE py_runs (
     idempotency_key TEXT UNIQUE,
     completed INTEGER NOT NULL DEFAULT 0,
     pruned_through INTEGER NOT NULL DEFAULT 0,
-    body BLOB NOT NULL
+    body BLOB NOT NULL,
+    prompt BLOB
 );
 CREATE INDEX py_runs_session ON py_runs (session_id);
 CREATE INDEX py_runs_unfinished ON py_runs (id) WHERE completed = 0;

@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from crush.store import events, messages, pending, runs
-from crush.store.change import Change
+from crush.store.change import Change, Pending
 from crush.wire.events import (
     Committed,
     CommittedEvent,
@@ -23,8 +23,8 @@ from crush.wire.events import (
     PermissionResolved,
     RunComplete,
 )
-from crush.wire.ids import MessageId, RunId
-from crush.wire.messages import ENDED, Message, Run, RunError
+from crush.wire.ids import MessageId, RunId, SessionId
+from crush.wire.messages import ENDED, Message, Role, Run, RunError
 from crush.wire.parts import (
     Finish,
     FinishPart,
@@ -54,41 +54,16 @@ def plan_recovery(connection: apsw.Connection, *, owner: str, now_ms: int) -> li
 
 def _end_run(connection: apsw.Connection, run: Run, now_ms: int) -> Change:
     log = [committed.event for committed in _whole_log(connection, run.id)]
-    made = [event.message.id for event in log if isinstance(event, MessageStarted)]
-    own = messages.with_ids(connection, made)
-    answered = {
-        part.data.tool_call_id
-        for session_id in {message.session_id for message in own}
-        for message in messages.of_session(connection, session_id)
-        for part in message.parts
-        if isinstance(part, ToolResultPart)
-    }
     written: list[Message] = []
     told: list[CommittedEvent] = []
-    for message in own:
-        if message.role == "assistant":
-            closed = _close(message, now_ms)
-            if closed != message:
-                written.append(closed)
-                told += _difference(message, closed, _ended_parts(log, message.id), run.id)
-            for result in _missing_results(closed, answered, now_ms):
-                written.append(result)
-                told.append(
-                    MessageStarted(session_id=result.session_id, message=result, run_id=run.id)
-                )
+    for message in _unsent_prompt(connection, run, log, now_ms):
+        written.append(message)
+        told.append(MessageStarted(session_id=run.session_id, message=message, run_id=run.id))
+    for message, its_events in _close_messages(connection, run, log, now_ms):
+        written.append(message)
+        told += its_events
     waiting = pending.of_run(connection, run.id)
-    told += [
-        PermissionResolved(
-            session_id=asked.request.session_id,
-            permission_id=asked.request.id,
-            tool_call_id=asked.request.tool_call_id,
-            tool_name=asked.request.tool_name,
-            outcome="withdrawn",
-            hint=_WITHDRAWN,
-            run_id=run.id,
-        )
-        for asked in waiting
-    ]
+    told += [_withdrawn(asked) for asked in waiting]
     ended = run
     if run.state not in ENDED:
         ended = replace(run, state="interrupted", error=_ERROR, ended_at_ms=now_ms)
@@ -104,6 +79,51 @@ def _end_run(connection: apsw.Connection, run: Run, now_ms: int) -> Change:
 def _whole_log(connection: apsw.Connection, run_id: RunId) -> Sequence[Committed]:
     # An unfinished run is never pruned, so that its log is whole.
     return events.of_run(connection, run_id, after_seq=0, limit=-1) or ()
+
+
+def _unsent_prompt(
+    connection: apsw.Connection, run: Run, log: Sequence[CommittedEvent], now_ms: int
+) -> Iterator[Message]:
+    """The user's words, if the run's turn had not yet made a message of them."""
+    if any(isinstance(event, MessageStarted) and event.message.role == "user" for event in log):
+        return
+    if parts := runs.prompt_of(connection, run.id):
+        yield _whole_message("user", run.session_id, parts, now_ms)
+
+
+def _close_messages(
+    connection: apsw.Connection, run: Run, log: Sequence[CommittedEvent], now_ms: int
+) -> Iterator[tuple[Message, Sequence[CommittedEvent]]]:
+    made = [event.message.id for event in log if isinstance(event, MessageStarted)]
+    own = messages.with_ids(connection, made)
+    answered = {
+        part.data.tool_call_id
+        for session_id in {message.session_id for message in own}
+        for message in messages.of_session(connection, session_id)
+        for part in message.parts
+        if isinstance(part, ToolResultPart)
+    }
+    for message in own:
+        if message.role != "assistant":
+            continue
+        closed = _close(message, now_ms)
+        if closed != message:
+            yield closed, [*_difference(message, closed, _ended_parts(log, message.id), run.id)]
+        for result in _missing_results(closed, answered, now_ms):
+            event = MessageStarted(session_id=result.session_id, message=result, run_id=run.id)
+            yield result, [event]
+
+
+def _withdrawn(asked: Pending) -> PermissionResolved:
+    return PermissionResolved(
+        session_id=asked.request.session_id,
+        permission_id=asked.request.id,
+        tool_call_id=asked.request.tool_call_id,
+        tool_name=asked.request.tool_name,
+        outcome="withdrawn",
+        hint=_WITHDRAWN,
+        run_id=asked.run_id,
+    )
 
 
 def _close(message: Message, now_ms: int) -> Message:
@@ -176,11 +196,17 @@ def _missing_results(message: Message, answered: set[str], now_ms: int) -> Itera
         result = ToolResult(
             tool_call_id=part.data.id, name=part.data.name, content=_RESULT, is_error=True
         )
-        yield Message(
-            id=MessageId(str(uuid.uuid4())),
-            session_id=message.session_id,
-            role="tool",
-            parts=[ToolResultPart(result), FinishPart(Finish(reason="stop"))],
-            created_at=now_ms // 1000,
-            updated_at=now_ms // 1000,
-        )
+        yield _whole_message("tool", message.session_id, [ToolResultPart(result)], now_ms)
+
+
+def _whole_message(
+    role: Role, session_id: SessionId, parts: Sequence[Part], now_ms: int
+) -> Message:
+    return Message(
+        id=MessageId(str(uuid.uuid4())),
+        session_id=session_id,
+        role=role,
+        parts=[*parts, FinishPart(Finish(reason="stop"))],
+        created_at=now_ms // 1000,
+        updated_at=now_ms // 1000,
+    )

@@ -6,9 +6,11 @@ import apsw
 import msgspec
 
 from crush.errors import ConflictError, NotFoundError
+from crush.store.change import QueuedPrompt
 from crush.wire import codec
 from crush.wire.ids import RunId, SessionId
 from crush.wire.messages import Run, RunState
+from crush.wire.parts import Part
 
 _SELECT = "SELECT id, session_id, completed, body FROM py_runs"
 
@@ -37,11 +39,25 @@ def set_key(connection: apsw.Connection, run_id: RunId, idempotency_key: str) ->
 def complete(connection: apsw.Connection, run: Run) -> None:
     """Write the end of a run, once; raises ConflictError the second time."""
     connection.execute(
-        "UPDATE py_runs SET completed = 1, body = ? WHERE id = ? AND completed = 0",
+        "UPDATE py_runs SET completed = 1, body = ?, prompt = NULL WHERE id = ? AND completed = 0",
         (codec.encode(run), run.id),
     )
     if not connection.changes():
         raise ConflictError(f"run {run.id!r} has already ended or was never accepted")
+
+
+def save_prompt(connection: apsw.Connection, prompt: QueuedPrompt) -> None:
+    connection.execute(
+        "UPDATE py_runs SET prompt = ? WHERE id = ?",
+        (codec.encode_parts([*prompt.parts]), prompt.run_id),
+    )
+
+
+def prompt_of(connection: apsw.Connection, run_id: RunId) -> list[Part]:
+    """The words of a run that was accepted while another had its turn; else nothing."""
+    query = "SELECT prompt FROM py_runs WHERE id = ? AND prompt IS NOT NULL"
+    row = connection.execute(query, (run_id,)).fetchone()
+    return [] if row is None else codec.decode_parts(bytes(row[0]))
 
 
 def load(connection: apsw.Connection, run_id: RunId) -> Run:

@@ -7,6 +7,7 @@ import apsw
 import msgspec
 
 from crush.errors import NotFoundError
+from crush.store.change import SessionUsage
 from crush.store.db import Value
 from crush.store.short_id import short_id
 from crush.wire import codec
@@ -52,6 +53,15 @@ def save(connection: apsw.Connection, session: Session) -> bool:
         ),
     )
     return known is None
+
+
+def add_usage(connection: apsw.Connection, usage: SessionUsage) -> bool:
+    """Count one request to the model; False if the session is gone."""
+    connection.execute(
+        "UPDATE sessions SET prompt_tokens = ?, completion_tokens = ?, cost = cost + ? WHERE id = ?",
+        (usage.prompt_tokens, usage.completion_tokens, usage.cost, usage.session_id),
+    )
+    return connection.changes() > 0
 
 
 def load(connection: apsw.Connection, session_id: SessionId) -> Session:

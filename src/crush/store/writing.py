@@ -1,11 +1,13 @@
 """Applies one `Change` inside a transaction, in the order that its foreign keys need."""
 
+from collections.abc import Container, Iterable, Iterator
+
 import apsw
 
 from crush.errors import ConflictError
 from crush.store import events, messages, pending, reads, runs, sessions
 from crush.store.change import Acceptance, Change
-from crush.wire.events import Committed, RunComplete, SessionCreated, SessionUpdated
+from crush.wire.events import Committed, CommittedEvent, RunComplete, SessionCreated, SessionUpdated
 from crush.wire.ids import RunId, SessionId
 
 
@@ -19,18 +21,25 @@ class Writer:
     def apply(self, connection: apsw.Connection, change: Change) -> list[Committed]:
         """Write all of it; the events with their places in the log."""
         _delete(connection, change)
-        created = {session.id for session in change.sessions if sessions.save(connection, session)}
+        created = {item.id for item in change.sessions if sessions.save(connection, item)}
+        counted = [item for item in change.usage if sessions.add_usage(connection, item)]
+        touched = [item.id for item in change.sessions] + [item.session_id for item in counted]
         for message in change.messages:
             messages.save(connection, message)
         for read in change.reads:
             reads.save(connection, read)
         for run in change.runs:
             runs.save(connection, run, owner=self._owner)
+        for prompt in change.prompts:
+            runs.save_prompt(connection, prompt)
         for asked in change.asked:
             pending.save(connection, asked)
         for permission_id in change.answered:
             pending.remove(connection, permission_id)
-        committed = self._append(connection, change, created)
+        committed = [
+            *_tell_sessions(connection, touched, created),
+            *(_append(connection, run_id, event) for run_id, event in change.events),
+        ]
         self._pruner.appended(connection, len(committed))
         return committed
 
@@ -46,19 +55,20 @@ class Writer:
         runs.set_key(connection, run.id, idempotency_key)
         return Acceptance(run=run, committed=committed, repeated=False)
 
-    def _append(
-        self, connection: apsw.Connection, change: Change, created: set[SessionId]
-    ) -> list[Committed]:
-        committed: list[Committed] = []
-        for key in dict.fromkeys(session.id for session in change.sessions):
-            kind = SessionCreated if key in created else SessionUpdated
-            told = kind(session_id=key, session=sessions.load(connection, key))
-            committed.append(events.append(connection, RunId(""), told))
-        for run_id, event in change.events:
-            if isinstance(event, RunComplete):
-                runs.complete(connection, event.run)
-            committed.append(events.append(connection, run_id, event))
-        return committed
+
+def _tell_sessions(
+    connection: apsw.Connection, touched: Iterable[SessionId], created: Container[SessionId]
+) -> Iterator[Committed]:
+    for session_id in dict.fromkeys(touched):
+        kind = SessionCreated if session_id in created else SessionUpdated
+        event = kind(session_id=session_id, session=sessions.load(connection, session_id))
+        yield events.append(connection, RunId(""), event)
+
+
+def _append(connection: apsw.Connection, run_id: RunId, event: CommittedEvent) -> Committed:
+    if isinstance(event, RunComplete):
+        runs.complete(connection, event.run)
+    return events.append(connection, run_id, event)
 
 
 def _delete(connection: apsw.Connection, change: Change) -> None:
