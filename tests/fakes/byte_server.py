@@ -120,7 +120,7 @@ def refusal(
 ) -> Play:
     """A whole answer that is no stream."""
     start = head(status=status, content_type=content_type, more=more)
-    return Play(pieces=(start + chunk(body) + b"0\r\n\r\n",), then="keep")
+    return Play(pieces=(start + (chunk(body) if body else b"") + b"0\r\n\r\n",), then="keep")
 
 
 @contextlib.asynccontextmanager

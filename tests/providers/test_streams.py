@@ -195,22 +195,21 @@ def provider_for(name: str, url: str, pool: HttpPool) -> Provider:
     return PROVIDERS[protocol](settings=settings, pool=pool)
 
 
-@pytest.mark.parametrize(("ending", "step"), [("close", 1), ("reset", 7)])
+@pytest.mark.parametrize(("ending", "step"), [("close", 5), ("reset", 17)])
 @pytest.mark.parametrize("name", ["anthropic_tools", "openai_tools"])
-async def test_a_connection_that_is_cut_off_after_any_byte_never_hangs_and_never_succeeds(
+async def test_a_connection_that_is_cut_off_anywhere_never_hangs_and_never_succeeds(
     name: str, ending: Literal["close", "reset"], step: int
 ) -> None:
     stream = recorded(name)
     whole = head() + chunk(stream[:700]) + chunk(stream[700:]) + b"0\r\n\r\n"
     cuts = range(0, finish_of(name, whole), step)
     plays = [Play(pieces=(whole[:cut],), then=ending) for cut in cuts]
-    with anyio.fail_after(15):
-        async with byte_server(*plays) as server, watched_pool(backoff_s=()) as pool:
-            provider = provider_for(name, server.url, pool)
-            for cut in cuts:
-                with pytest.raises(ProviderError) as caught:
-                    await provider.respond(REQUEST, lambda _event: None)
-                assert caught.value.retryable, (cut, caught.value.message)
+    async with byte_server(*plays) as server, watched_pool(backoff_s=()) as pool:
+        provider = provider_for(name, server.url, pool)
+        for cut in cuts:
+            with pytest.raises(ProviderError) as caught, anyio.fail_after(5):
+                await provider.respond(REQUEST, lambda _event: None)
+            assert caught.value.retryable, (cut, caught.value.message)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -75,7 +75,7 @@ _AGAIN = _Verdict(retryable=True)
 _OVERFLOW = _Verdict(overflow=True)
 _AUTH = _Verdict(auth=True, hint="Check the API key of this provider.")
 _BILLING = _Verdict(hint="Check the plan and the balance of the provider's account.")
-_MODEL = _Verdict(hint="Check the model's id and the provider's base_url.")
+_PLACE = _Verdict(hint="Check the model's id and the provider's base_url.")
 
 _CLIENT_FAULTS = frozenset({0, 400, 413, 422, 500})  # some gateways answer 500 for all of these
 
@@ -145,7 +145,8 @@ _RULES = (
             }
         ),
     ),
-    _Rule(verdict=_MODEL, statuses=frozenset({404}), words=("model", "not found")),
+    # 200: a web page where an answer should be.
+    _Rule(verdict=_PLACE, statuses=frozenset({200, 404})),
     _Rule(verdict=_AGAIN, statuses=frozenset({408, 409, *range(500, 600)})),
 )
 

@@ -4,10 +4,12 @@ The only module here that knows aiohttp. What an answer means is the parser's bu
 refusal means is `_errors`'.
 """
 
+import asyncio
 import io
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from contextvars import ContextVar
 from http import HTTPStatus
 from types import SimpleNamespace, TracebackType
 from typing import Protocol, Self
@@ -15,7 +17,10 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from msgspec import Struct
+from typing_extensions import override
 
 import crush
 from crush.errors import ProviderError
@@ -26,6 +31,7 @@ from crush.providers.base import Answer, EmitStream, RetryWaiting
 
 BACKOFF_S = (5.0, 10.0, 20.0)
 
+_LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
 _MAX_ERROR_BYTES = 64 * 1024
 _MAX_ADVISED_WAIT_S = 60.0
 _KEEPALIVE_S = 60.0  # a turn comes back to the provider after its tools have run
@@ -90,7 +96,7 @@ class HttpPool:
         tracing = aiohttp.TraceConfig()
         tracing.on_connection_reuseconn.append(_note_reuse)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=_Connector(
                 limit=0,
                 keepalive_timeout=_KEEPALIVE_S,
                 resolver=aiohttp.ThreadedResolver(),
@@ -187,8 +193,10 @@ class HttpPool:
         tls = await self._tls.context(endpoint.ca) if secure else False
         while True:
             connection = _Connection()
+            _connecting.set(connection)
+            response = None
             try:
-                return await self._session.post(
+                response = await self._session.post(
                     endpoint.url,
                     data=io.BytesIO(post.body),
                     headers=post.headers,
@@ -198,9 +206,14 @@ class HttpPool:
                     trace_request_ctx=connection,
                 )
             except (aiohttp.ClientError, OSError) as exc:
-                lost = isinstance(exc, aiohttp.ServerDisconnectedError | OSError)
-                if not (lost and connection.reused):
+                if not (connection.reused and isinstance(exc, _LOST)):
                     raise _network_error(exc, endpoint, self._limits) from exc
+            else:
+                return response
+            finally:
+                # aiohttp closes, which waits for a peer that does not read what is unsent.
+                if response is None and connection.transport is not None:
+                    connection.transport.abort()
 
 
 class _Post(Struct, frozen=True, kw_only=True):
@@ -210,9 +223,25 @@ class _Post(Struct, frozen=True, kw_only=True):
 
 
 class _Connection(Struct):
-    """What the tracing of one request learns about its connection."""
+    """What is learnt about the connection of one request on its way."""
 
     reused: bool = False
+    transport: asyncio.Transport | None = None
+
+
+_connecting: ContextVar[_Connection] = ContextVar("_connecting")
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Tells which transport a request got, long before there is a response to ask."""
+
+    @override
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        _connecting.get().transport = connection.transport
+        return connection
 
 
 async def _note_reuse(

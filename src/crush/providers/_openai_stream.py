@@ -68,7 +68,7 @@ class _CallDelta(Struct, frozen=True):
 
 
 class _ContentPart(Struct, frozen=True):
-    text: str = ""
+    text: str | None = None
 
 
 class _Delta(Struct, frozen=True):
@@ -80,7 +80,7 @@ class _Delta(Struct, frozen=True):
 
 
 class _Choice(Struct, frozen=True):
-    index: int = 0
+    index: int | None = None
     delta: _Delta | None = None
     message: _Delta | None = None  # of an answer that is no stream
     finish_reason: str | None = None
@@ -161,7 +161,7 @@ class ChatStream:
     def _take(self, chunk: _Chunk) -> None:
         self._usage = chunk.usage or self._usage
         for choice in chunk.choices or ():
-            if choice.index != 0:
+            if choice.index:  # only one answer was asked for
                 continue
             self._usage = chunk.usage or choice.usage or self._usage
             if (delta := choice.delta or choice.message) is not None:
@@ -260,13 +260,13 @@ def _begins_another(call: _Call, delta: _CallDelta, name: str, arguments: str) -
 def _text(delta: _Delta) -> str:
     content = delta.content
     if isinstance(content, list):
-        content = "".join(part.text for part in content)
+        content = "".join(part.text or "" for part in content)
     return content or delta.refusal or ""
 
 
 def _neutral(told: _Usage | None) -> Usage | None:
     """OpenAI counts cached tokens as part of the prompt; we do not."""
-    if told is None:
+    if told is None or (told.prompt_tokens is None and told.completion_tokens is None):
         return None
     prompt, completion = told.prompt_tokens_details, told.completion_tokens_details
     read = (
