@@ -41,7 +41,11 @@ class Registry:
         return cls(database)
 
     async def add(self, run_id: RunId, data_dir: str) -> None:
-        """`run_id` is about to be committed to the database in `data_dir`; survives a power loss."""
+        """`run_id` is about to be committed to the database in `data_dir`.
+
+        Safe against a crash, not against a loss of power: the run itself is, and opening its
+        database puts the entry back. A second wait for the disk would double the cost of a prompt.
+        """
 
         def job(connection: apsw.Connection) -> None:
             connection.execute(
@@ -50,7 +54,7 @@ class Registry:
                 (run_id, data_dir),
             )
 
-        await self._database.write(job, durable=True)
+        await self._database.write(job)
 
     async def finish(self, run_ids: Collection[RunId], data_dir: str) -> None:
         """These runs have ended in the database in `data_dir`, which may have moved."""
