@@ -23,7 +23,7 @@ setup: setup-system ## make .venv: the pinned requirements and the package
 	@$(PYTHON) scripts/setup.py
 
 setup-dev: setup-system ## make .venv with the development tools too
-	@$(PYTHON) scripts/setup.py dev
+	@$(PYTHON) scripts/setup.py --dev
 
 weights: setup ## fetch the embedded model's weights (93 MB) to .cache
 	@CRUSH_GLOBAL_DATA=$(CURDIR)/.cache $(BIN)/crush models install local
@@ -37,7 +37,7 @@ test: weights check ## what CI runs: set-up, every check, every test (5 minutes)
 check: setup-dev ## formatting, lint, import contracts, sizes, types
 	@$(BIN)/ruff format --check --quiet $(CODE)
 	@$(BIN)/ruff check --quiet $(CODE)
-	@$(BIN)/lint-imports --quiet
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python scripts/check_size.py
 	@$(BIN)/mypy
 

@@ -30,9 +30,10 @@ class SetupError(Exception):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make .venv complete.")
-    parser.add_argument("parts", nargs="*", choices=("dev",), help="beyond the package")
+    parser.add_argument("--dev", action="store_true", help="with the development tools")
+    parts = ("run", "dev") if parser.parse_args().dev else ("run",)
     try:
-        set_up(("run", *parser.parse_args().parts))
+        set_up(parts)
     except SetupError as error:
         sys.exit(f"setup: {error}")
     except KeyboardInterrupt:

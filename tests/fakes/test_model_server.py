@@ -284,7 +284,7 @@ async def test_it_runs_in_process_and_ends_connections_that_hang() -> None:
     async with connection:
         with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
             await connection.receive()
-    assert [entry.outcome for entry in model.log] == ["open"]
+    assert [entry.outcome for entry in model.log] == ["gone"]
 
 
 def body_of(text: str) -> bytes:
