@@ -34,7 +34,8 @@ def listen(place: Place) -> Iterator[Listen]:
             request = b""
             while b"\r\n\r\n" not in request and (received := connection.recv(65536)):
                 request += received
-            handler(connection, request)
+            if request:
+                handler(connection, request)
 
     def accept(listening: socket.socket, handler: Handler) -> None:
         while not closing.is_set():

@@ -1,5 +1,6 @@
 """The log files of a server: private, appended to, rotated by the holder of the server lock only."""
 
+import contextlib
 import os
 import stat
 
@@ -12,8 +13,11 @@ _TAIL_BYTES = 16 * 1024
 
 def open_log(path: str) -> int:
     """A descriptor for appending to a log that only we can read."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-    fd = os.open(path, flags | getattr(os, "O_CLOEXEC", 0), 0o600)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    # O_NONBLOCK: somebody's pipe in its place is refused instead of waited for.
+    for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK"):
+        flags |= getattr(os, name, 0)
+    fd = os.open(path, flags, 0o600)
     info = os.fstat(fd)
     if not stat.S_ISREG(info.st_mode):
         os.close(fd)
@@ -34,7 +38,8 @@ def rotate(path: str, fd: int, *, max_bytes: int = MAX_BYTES) -> bool:
     for number in range(KEEP - 1, 0, -1):
         if os.path.exists(f"{path}.{number}"):
             os.replace(f"{path}.{number}", f"{path}.{number + 1}")
-    os.replace(path, f"{path}.1")
+    with contextlib.suppress(FileNotFoundError):  # somebody cleaned up
+        os.replace(path, f"{path}.1")
     fresh = open_log(path)
     try:
         os.dup2(fresh, fd, inheritable=os.get_inheritable(fd))

@@ -52,7 +52,7 @@ class Response:
         self, connection: "Connection", *, head: bytes, rest: bytes, watch: "Watch"
     ) -> None:
         self.status_line, *fields = head.decode("latin-1").split("\r\n")
-        self.status_line = self.status_line.partition(" ")[2]
+        self.status_line = self.status_line.partition(" ")[2].rstrip()
         self.status = int(self.status_line[:3])
         self.headers = {
             name.strip().lower(): value.strip()
@@ -166,9 +166,9 @@ class Response:
         data: list[str] = []
         for line in self.lines():
             if line.startswith(b"data:"):
-                data.append(line[5:].decode().removeprefix(" "))
+                data.append(line[5:].decode(errors="replace").removeprefix(" "))
             elif line.startswith(b"id:"):
-                last_id = line[3:].decode().removeprefix(" ")
+                last_id = line[3:].decode(errors="replace").removeprefix(" ")
             elif not line and data:
                 yield last_id, "\n".join(data)
                 data.clear()
