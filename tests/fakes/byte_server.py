@@ -19,7 +19,8 @@ from anyio.streams.tls import TLSListener
 from blockbuster import blockbuster_ctx
 from msgspec import Struct
 
-from crush.providers._http import LIMITS, HttpPool, Limits
+from crush.providers._http import HttpPool
+from crush.providers._limits import LIMITS, Limits
 
 
 class Play(Struct, frozen=True, kw_only=True):

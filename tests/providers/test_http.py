@@ -12,7 +12,8 @@ import pytest
 import crush
 from crush.config.settings import ProviderSettings
 from crush.errors import ConfigError, ProviderError
-from crush.providers._http import HttpPool, Limits
+from crush.providers._http import HttpPool
+from crush.providers._limits import Limits
 from crush.providers.base import (
     Answer,
     ModelRequest,

@@ -25,39 +25,19 @@ from typing_extensions import override
 import crush
 from crush.errors import ProviderError
 from crush.providers._endpoint import Endpoint
+from crush.providers._limits import (
+    BACKOFF_S,
+    KEEPALIVE_S,
+    LIMITS,
+    MAX_ADVISED_WAIT_S,
+    Limits,
+)
 from crush.providers._sse import MAX_EVENT_BYTES, Frame, FrameTooLongError, SseDecoder
 from crush.providers._tls import TlsContexts
 from crush.providers.base import Answer, EmitStream, RetryWaiting
 
-BACKOFF_S = (5.0, 10.0, 20.0)
-
 _LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
 _MAX_ERROR_BYTES = 64 * 1024
-_MAX_ADVISED_WAIT_S = 60.0
-_KEEPALIVE_S = 60.0  # a turn comes back to the provider after its tools have run
-
-
-class Limits(Struct, frozen=True, kw_only=True):
-    """How long a request may take.
-
-    Attributes:
-        connect_s: name, TCP, proxy and TLS together.
-        silence_s: between two pieces of an answer, and before the first.
-        total_s: one request with all its retries.
-        trailer_s: for what follows a finished answer: usage, the protocol's last event.
-        eof_s: for the end of the body after that, which makes the connection reusable.
-        refusal_s: for the body of an error.
-    """
-
-    connect_s: float = 30.0
-    silence_s: float = 120.0
-    total_s: float = 30 * 60.0
-    trailer_s: float = 5.0
-    eof_s: float = 0.05
-    refusal_s: float = 10.0
-
-
-LIMITS = Limits()
 
 
 class StreamParser(Protocol):
@@ -98,7 +78,7 @@ class HttpPool:
         self._session = aiohttp.ClientSession(
             connector=_Connector(
                 limit=0,
-                keepalive_timeout=_KEEPALIVE_S,
+                keepalive_timeout=KEEPALIVE_S,
                 resolver=aiohttp.ThreadedResolver(),
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -338,7 +318,7 @@ class _Body:
 
 def _wait_s(error: ProviderError, pause_s: float) -> float:
     advised_s = error.retry_after_s
-    return pause_s if advised_s is None or advised_s > _MAX_ADVISED_WAIT_S else advised_s
+    return pause_s if advised_s is None or advised_s > MAX_ADVISED_WAIT_S else advised_s
 
 
 class _NetworkFault(Struct, frozen=True, kw_only=True):
