@@ -273,6 +273,57 @@ def test_a_script_counts_the_assistants_turns_and_checks_results(tmp_path: Path)
     assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [0, 1, 1, 2]
 
 
+CALL: Any = {"type": "tool_use", "id": "c1", "name": "view", "input": {}}
+RESULT: Any = {"type": "tool_result", "tool_use_id": "c1", "content": "ok"}
+USER: Any = {"role": "user", "content": "hi"}
+
+
+@pytest.mark.parametrize(
+    ("messages", "complaint"),
+    [
+        ([USER, {"role": "assistant", "content": [CALL]}], "the end: calls without a result"),
+        ([USER, {"role": "assistant", "content": [CALL]}, USER], "2: calls without a result"),
+        ([{"role": "user", "content": [RESULT]}], "0: results without a call"),
+        ([{"role": "assistant", "content": "hi"}], "first one has to be the user's"),
+        ([{"role": "user", "content": " "}], "must be non-empty"),
+        ([{"role": "user", "content": []}], "content is empty"),
+    ],
+)
+def test_a_conversation_that_anthropic_would_refuse_is_refused(
+    claude: anthropic.Anthropic, messages: Any, complaint: str
+) -> None:
+    with pytest.raises(anthropic.BadRequestError, match=complaint):
+        ask(claude, messages)
+
+
+OPENAI_CALL: Any = {
+    "role": "assistant",
+    "tool_calls": [
+        {"id": "c1", "type": "function", "function": {"name": "view", "arguments": "{}"}}
+    ],
+}
+OPENAI_RESULT: Any = {"role": "tool", "tool_call_id": "c1", "content": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("messages", "complaint"),
+    [
+        ([USER, OPENAI_CALL, USER], "2: calls without a result"),
+        ([USER, OPENAI_CALL], "the end: calls without a result"),
+        ([USER, OPENAI_RESULT], "the end: results without a call"),
+        ([USER, {"role": "assistant", "content": ""}], "content is empty"),
+        ([], "messages: empty"),
+    ],
+)
+def test_a_conversation_that_openai_would_refuse_is_refused(
+    gpt: openai.OpenAI, messages: Any, complaint: str
+) -> None:
+    with pytest.raises(openai.BadRequestError, match=complaint):
+        gpt.chat.completions.create(model="m", messages=messages)
+    paired = [USER, OPENAI_CALL, OPENAI_RESULT]
+    gpt.chat.completions.create(model="m", messages=paired)
+
+
 async def test_it_runs_in_process_and_ends_connections_that_hang() -> None:
     async with start_model_server() as model:
         host, port = model.url.removeprefix("http://").split(":")
@@ -289,7 +340,8 @@ async def test_it_runs_in_process_and_ends_connections_that_hang() -> None:
 
 def body_of(text: str) -> bytes:
     message = {"role": "user", "content": text}
-    return json.dumps({"model": "m", "stream": True, "messages": [message]}).encode()
+    body = {"model": "m", "max_tokens": 99, "stream": True, "messages": [message]}
+    return json.dumps(body).encode()
 
 
 def http_request(text: str) -> bytes:
