@@ -1,5 +1,7 @@
 """The entry of every command: parse, dispatch, turn errors into a message and an exit code."""
 
+import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -12,9 +14,12 @@ from crush.errors import CrushError, Exit
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (`errors.Exit`)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _settle_streams()
     try:
         parsed = parse(given, COMMANDS, SHARED)
-        return _dispatch(parsed)
+        code = _dispatch(parsed)
+        # Here, where its failure has an exit code, and not when the interpreter ends.
+        sys.stdout.flush()
     except CrushError as exc:
         return fail(exc)
     except KeyboardInterrupt:
@@ -30,6 +35,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 hint="run it again with --debug for the details",
             )
         )
+    return code
+
+
+def _settle_streams() -> None:
+    """Whoever closed a standard stream must not find a socket of ours in its place.
+
+    What the locale cannot show is escaped, for a name of a file is no reason to fail.
+    """
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _dispatch(parsed: Parsed) -> int:
@@ -57,6 +81,9 @@ def fail(error: CrushError) -> int:
     """Say what went wrong and what to do, on stderr."""
     try:
         sys.stdout.flush()
+    except OSError:
+        _drop_stdout()
+    try:
         sys.stderr.write(f"crush: {error.message}\n")
         if error.hint:
             sys.stderr.write(f"hint: {error.hint}\n")
@@ -67,8 +94,11 @@ def fail(error: CrushError) -> int:
 
 
 def _closed_stdout() -> int:
-    """The reader of our output is gone: say nothing, and let the interpreter flush into nowhere."""
-    import os  # noqa: PLC0415 - loaded long ago; named here only
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    """The reader of our output is gone: there is nobody to say anything to."""
+    _drop_stdout()
     return Exit.CLOSED_STDOUT
+
+
+def _drop_stdout() -> None:
+    """Let the interpreter flush into nowhere what cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

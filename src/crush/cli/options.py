@@ -55,7 +55,10 @@ class Option:
 
 
 class Command:
-    """One command: `name` may have two words; `words` describes its arguments, "" for none."""
+    """One command: `name` may have two words; `words` describes its arguments, "" for none.
+
+    The aliases of a command of two words stand for its second one.
+    """
 
     __slots__ = ("aliases", "hidden", "module", "name", "options", "summary", "words")
 
@@ -145,23 +148,45 @@ def _find_command(
         elif argument == "--":
             break
         elif argument.startswith("-") and argument != "-":
-            skip = argument in takes_value
+            skip = _awaits_value(argument, takes_value)
         else:
             words.append(argument)
     if not words:
         return commands[0], 0
-    named = {name: command for command in commands for name in (command.name, *command.aliases)}
-    if len(words) > 1 and (command := named.get(" ".join(words[:2]))):
-        return command, 2
-    if command := named.get(words[0]):
+    named = {name: command for command in commands for name in names_of(command)}
+    command = named.get(words[0])
+    if command is None:
+        raise UsageError(
+            f"there is no command {words[0]!r}{_suggestion(words[0], named)}",
+            hint="`crush --help` lists the commands; `crush run PROMPT` asks the agent",
+        )
+    if len(words) == 1:
         return command, 1
-    groups = sorted(name for name in named if name.startswith(words[0] + " "))
-    if groups:
-        raise UsageError(f"say which: crush {', crush '.join(groups)}")
-    raise UsageError(
-        f"there is no command {words[0]!r}{_suggestion(words[0], named)}",
-        hint="`crush --help` lists the commands; `crush run PROMPT` asks the agent",
-    )
+    second = f"{command.name} {words[1]}"
+    if second in named:
+        return named[second], 2
+    if not command.words and any(name.startswith(f"{command.name} ") for name in named):
+        raise UsageError(
+            f"there is no command {second!r}{_suggestion(second, named)}",
+            hint=f"`crush {command.name} --help` lists them",
+        )
+    return command, 1
+
+
+def names_of(command: Command) -> list[str]:
+    """Every name under which a command is called."""
+    group, space, _ = command.name.rpartition(" ")
+    return [command.name, *(group + space + alias for alias in command.aliases)]
+
+
+def _awaits_value(argument: str, takes_value: set[str]) -> bool:
+    """Whether the next argument belongs to this one: `--model`, `-m`, `-qm`, not `-mMODEL`."""
+    if argument.startswith("--"):
+        return argument in takes_value
+    for at, letter in enumerate(argument[1:], 1):
+        if f"-{letter}" in takes_value:
+            return at == len(argument) - 1
+    return False
 
 
 def _take_long(
@@ -202,10 +227,10 @@ def _take_short(
 def _option(name: str, options: dict[str, Option], command: Command) -> Option:
     option = options.get(name)
     if option is None:
-        raise UsageError(
-            f"there is no option {name}{_suggestion(name, options)}",
-            hint=f"`crush {command.name} --help` lists them".replace("  ", " "),
-        )
+        hint = f"`crush {command.name} --help` lists them".replace("  ", " ")
+        if command.words:
+            hint += "; put -- before words that begin with -"
+        raise UsageError(f"there is no option {name}{_suggestion(name, options)}", hint=hint)
     return option
 
 

@@ -5,12 +5,13 @@ import os
 import sys
 
 from crush.cli.options import Parsed
+from crush.cli.place import cwd_of, host_of
 from crush.cli.run_output import Printer, RunResult
 from crush.cli.stdin import read_piped
 from crush.errors import CrushError, Exit, ServerLostError, StartError, UsageError, error_from
 from crush.launch.budget import ready_budget_s
 from crush.launch.connect import open_or_start
-from crush.launch.host import Host, default_host, parse_host
+from crush.launch.host import Host
 from crush.launch.http import open_stream, probe_health, request
 from crush.launch.protocol import protocol_headers
 from crush.launch.response import Reply, Response
@@ -35,20 +36,6 @@ def main(parsed: Parsed) -> int:
         return run.follow(body, detach=parsed.flag("detach"))
     except CrushError as exc:
         return printer.failed(exc)
-
-
-def host_of(parsed: Parsed) -> Host:
-    """The server that the command line names, or this user's own."""
-    text = parsed.text("host")
-    return parse_host(text) if text else default_host(os.environ)
-
-
-def cwd_of(parsed: Parsed) -> str:
-    """The working directory, absolute: a relative `--cwd` is the client's business."""
-    cwd = os.path.abspath(parsed.text("cwd") or os.getcwd())
-    if not os.path.isdir(cwd):
-        raise UsageError(f"the working directory {cwd!r} does not exist")
-    return cwd
 
 
 def _body(parsed: Parsed) -> dict[str, object]:
