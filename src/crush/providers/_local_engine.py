@@ -76,6 +76,10 @@ class LlamaEngine:
     def load(self, weights: str) -> Ready | Unusable:
         """Load `weights`; the interpreter stands still meanwhile (about 0.3 s)."""
         threads = _cores()
+        # Threads that spin while they wait are twice as fast on a quiet machine, but one other busy
+        # process makes them fifty times slower: each waits for one that is not running. Read by
+        # OpenMP when the engine is imported.
+        os.environ["OMP_WAIT_POLICY"] = "passive"
         try:
             # An optional extra, and nobody but this process may pay for it.
             xllamacpp = importlib.import_module("xllamacpp")
