@@ -116,11 +116,12 @@ def main(arguments: list[str]) -> int:
     host = parse_host(options.host) if options.host else default_host(os.environ)
 
     def report(state: str, **fields: Any) -> None:
+        # First the lock: whoever reads the report must not find it held.
+        if options.start_lock_fd >= 0:
+            os.close(options.start_lock_fd)
         if options.ready_fd >= 0:
             ready.report(options.ready_fd, **{"state": state, "pid": os.getpid(), **fields})
-        for fd in (options.ready_fd, options.start_lock_fd):
-            if fd >= 0:
-                os.close(fd)
+            os.close(options.ready_fd)
 
     mode = os.environ.get("TINY_MODE", "")
     if mode == "die":

@@ -57,6 +57,17 @@ def test_closing_removes_the_socket_and_frees_the_lock(place: Place) -> None:
     listen(place).close()
 
 
+def test_a_server_that_withdraws_is_not_found_and_keeps_its_lock(place: Place) -> None:
+    listener = listen(place)
+    listener.withdraw()
+    with pytest.raises(NotListeningError):
+        dial(place.host, timeout_s=1)
+    with pytest.raises(LockHeldError):
+        listen(place)
+    listener.close()
+    listen(place).close()
+
+
 def test_closing_leaves_a_socket_that_is_not_ours(place: Place) -> None:
     listener = listen(place)
     os.unlink(place.host.address)

@@ -14,7 +14,8 @@ import time
 import pytest
 
 from crush.errors import StartError
-from crush.launch import ensure, logs, protocol
+from crush.launch import ensure, http, logs, protocol
+from crush.launch.connect import open_or_start
 from crush.launch.host import parse_host
 from crush.launch.http import probe_health, request
 from crush.launch.lock import try_lock
@@ -76,6 +77,7 @@ def test_ctrl_c_in_the_clients_terminal_does_not_reach_the_server(place: Place) 
     program = """
 import json, sys
 from crush.launch.ensure import ensure_server
+from crush.launch.connect import open_or_start
 from crush.launch.host import parse_host
 host, command, env = json.load(sys.stdin)
 print("starting", flush=True)
@@ -203,6 +205,7 @@ def test_a_directory_that_cannot_be_written_is_a_clear_error(place: Place) -> No
 import os, sys
 from crush.errors import StartError
 from crush.launch.ensure import ensure_server
+from crush.launch.connect import open_or_start
 from crush.launch.host import parse_host
 env = {"CRUSH_CACHE_DIR": sys.argv[2]}
 # Not before the imports: the interpreter may lie in a home that only root can enter.
@@ -236,6 +239,21 @@ def test_a_held_server_lock_without_health_names_its_holder(place: Place) -> Non
     assert "process 4711 holds the server lock" in caught.value.message
     assert "crush stop --force" in caught.value.hint
     assert place.ready_servers() == []
+
+
+def test_a_stopped_server_is_named_cold_and_warm(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "_HEAD_SILENCE_S", 0.05)
+    start(place)
+    pid = place.holder()
+    os.kill(pid, signal.SIGSTOP)
+    assert failure(place, budget_s=0.5).startswith(f"process {pid} holds the server lock")
+    with pytest.raises(StartError, match=f"crush server: process {pid} holds") as caught:
+        open_or_start(
+            place.host, "GET", "/v1/version", headers={}, body=b"", env=place.env, budget_s=0.5
+        )
+    assert "crush stop --force" in caught.value.hint
 
 
 def test_a_server_lock_that_is_freed_meanwhile_lets_the_start_go_on(place: Place) -> None:
@@ -330,7 +348,9 @@ def test_an_idle_older_server_is_replaced_once(place: Place) -> None:
     old = place.holder()
 
     def replace() -> None:
-        assert ensure.replace_server(place.host, env=place.env, budget_s=10, command=place.command)
+        assert ensure.replace_server(
+            place.host, headers={}, env=place.env, budget_s=10, command=place.command
+        )
 
     clients = [threading.Thread(target=replace) for _ in range(4)]
     for client in clients:
@@ -343,12 +363,16 @@ def test_an_idle_older_server_is_replaced_once(place: Place) -> None:
 
 def test_a_busy_older_server_stays(place: Place) -> None:
     start(place, TINY_BUILD="0.0.1+1", TINY_MODE="busy")
-    assert not ensure.replace_server(place.host, env=place.env, budget_s=5, command=place.command)
+    assert not ensure.replace_server(
+        place.host, headers={}, env=place.env, budget_s=5, command=place.command
+    )
     assert version(place)["build_id"] == "0.0.1+1"
 
 
 def test_an_older_server_that_left_before_it_could_be_asked_is_replaced(place: Place) -> None:
-    assert ensure.replace_server(place.host, env=place.env, budget_s=10, command=place.command)
+    assert ensure.replace_server(
+        place.host, headers={}, env=place.env, budget_s=10, command=place.command
+    )
     probe_health(place.host)
 
 
@@ -362,3 +386,36 @@ def test_a_tcp_host_on_this_machine_is_started(place: Place) -> None:
     assert f"{socket.gethostname()}.lock" in locks
     with contextlib.suppress(ProcessLookupError):
         os.kill(place.ready_servers()[0], signal.SIGTERM)
+
+
+def test_two_starts_without_a_start_lock_still_make_one_server(place: Place) -> None:
+    os.mkdir(f"{place.host.address}.start")
+    warnings: list[str] = []
+
+    def start_without_lock() -> None:
+        ensure.ensure_server(
+            place.host,
+            env={**place.env, "TINY_MODE": "slow"},
+            budget_s=10,
+            command=place.command,
+            warn=warnings.append,
+        )
+
+    clients = [threading.Thread(target=start_without_lock) for _ in range(3)]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join(15)
+        assert not client.is_alive()
+    assert len(warnings) == 3
+    assert place.ready_servers() == [place.holder()]
+
+
+def test_the_log_of_a_running_server_survives_another_start(place: Place) -> None:
+    start(place)
+    with open(f"{place.state}/stderr.log", "a", encoding="utf-8") as log:
+        log.write("what the running server said\n")
+    os.unlink(place.host.address)
+    with pytest.raises(StartError, match="holds the server lock"):
+        start(place, budget_s=0.5)
+    assert logs.tail(f"{place.state}/stderr.log", lines=1) == ["what the running server said"]

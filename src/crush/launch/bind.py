@@ -110,13 +110,20 @@ class Listener:
             self.socket = self._listen_unix()
         return self.socket
 
-    def close(self) -> None:
-        """Stop listening; the path is removed if it is still our socket, the lock is freed last."""
+    def withdraw(self) -> None:
+        """Take no more clients: the path is removed if it is still our socket.
+
+        The lock stays: a successor is started at once, but does not run before we are done.
+        """
         if self._identity is not None and _identity(self._host.address) == self._identity:
             with contextlib.suppress(OSError):
                 os.unlink(self._host.address)
         if self.socket is not None:
             self.socket.close()
+
+    def close(self) -> None:
+        """Give the host back; the lock is freed last."""
+        self.withdraw()
         self._lock.close()
 
 

@@ -58,9 +58,14 @@ def open_or_start(
                 raise _failure(exc) from exc
             time.sleep(_PAUSE_S)
         except StartError as exc:
-            raise _failure(exc) from exc
+            from crush.launch.ensure import explain  # noqa: PLC0415 - as above
+
+            raise explain(host, exc, env=env) from exc
         else:
-            if _is_final(response, host, env=env, budget_s=remaining_s, command=command):
+            token = {k: v for k, v in headers.items() if k.lower() == "authorization"}
+            if _is_final(
+                response, host, headers=token, env=env, budget_s=remaining_s, command=command
+            ):
                 return response
             if time.monotonic() + _PAUSE_S > deadline:
                 raise _failure(StartError(response.status_line))
@@ -68,7 +73,13 @@ def open_or_start(
 
 
 def _is_final(
-    response: Response, host: Host, *, env: Env, budget_s: float, command: Sequence[str] | None
+    response: Response,
+    host: Host,
+    *,
+    headers: Mapping[str, str],
+    env: Env,
+    budget_s: float,
+    command: Sequence[str] | None,
 ) -> bool:
     """Whether the answer is the caller's; False: the same request may now fare better."""
     if response.status == _UPGRADE_REQUIRED:
@@ -81,7 +92,7 @@ def _is_final(
             )
         from crush.launch.ensure import replace_server  # noqa: PLC0415 - as above
 
-        replace_server(host, env=env, budget_s=budget_s, command=command)
+        replace_server(host, headers=headers, env=env, budget_s=budget_s, command=command)
         return False
     if response.status == _UNAVAILABLE:  # it is leaving
         response.close()

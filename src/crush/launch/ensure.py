@@ -4,17 +4,18 @@ Every wait in here ends with the one budget; every failure is a `StartError` tha
 and, where a server was started, the last lines of its log and the path of that.
 """
 
+import contextlib
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from crush.errors import BlockedError, NotListeningError, StartError
+from crush.errors import BlockedError, NotListeningError, ServerLostError, StartError
 from crush.launch.host import Host, is_loopback
 from crush.launch.http import probe_health, request
 from crush.launch.lock import (
     FileLock,
     LockHeldError,
-    read_holder,
+    find_holder,
     server_lock_path,
     start_lock_path,
     try_lock,
@@ -56,6 +57,7 @@ def ensure_server(
 def replace_server(
     host: Host,
     *,
+    headers: Mapping[str, str],
     env: Env,
     budget_s: float,
     command: Sequence[str] | None = None,
@@ -64,13 +66,26 @@ def replace_server(
     """Put a server of this build in the place of an older one, if that is idle.
 
     Returns False if it is busy and stays. Another client may have been faster: then its server is
-    left alone.
+    left alone. `headers` carry what the server asks of everyone (a token), not the client's range.
     """
     start = _Start(host, env=env, budget_s=budget_s, command=command, warn=warn or _warn)
     try:
-        return start.replace()
+        return start.replace(headers)
     except StartError as exc:
         raise _failure(exc) from exc
+
+
+def explain(host: Host, cause: StartError, *, env: Env) -> StartError:
+    """The failure of a request, with the process that is responsible if there is one."""
+    if not isinstance(cause, BlockedError):
+        with contextlib.suppress(StartError):
+            if (held := find_holder(server_lock_path(host, env))) is not None:
+                return _failure(_unanswered(held, cause))
+    return _failure(cause)
+
+
+def _unanswered(held: LockHeldError, cause: StartError) -> StartError:
+    return StartError(f"{held.message} but does not answer: {cause.message}", hint=held.hint)
 
 
 def _failure(cause: StartError) -> StartError:
@@ -108,30 +123,20 @@ class _Start:
     def _ensure_once(self) -> bool:
         """One turn at the start lock; False if it has to be taken again."""
         up, lock = self._take_turn(may_join=True)
-        if up:
-            return True
-        try:
+        with lock or contextlib.nullcontext():
             # Whoever had the lock before us may have started one.
-            return self._is_up() or self._start(lock)
-        finally:
-            if lock is not None:
-                lock.close()
+            return up or self._is_up() or self._start(lock)
 
-    def replace(self) -> bool:
+    def replace(self, headers: Mapping[str, str]) -> bool:
         _, lock = self._take_turn(may_join=False)
-        try:
-            try:
-                if not self._stand_down():
+        with lock or contextlib.nullcontext():
+            # A server that is leaving may not get its answer out.
+            with contextlib.suppress(NotListeningError, ServerLostError):
+                if not self._stand_down(headers):
                     return False
-            except NotListeningError:
-                pass
-            return self._is_up() or self._start(lock) or self._ensured()
-        finally:
-            if lock is not None:
-                lock.close()
-
-    def _ensured(self) -> bool:
-        self.ensure()
+            done = self._is_up() or self._start(lock)
+        if not done:
+            self.ensure()
         return True
 
     def _take_turn(self, *, may_join: bool) -> tuple[bool, FileLock | None]:
@@ -153,6 +158,8 @@ class _Start:
             if may_join and self._probe():
                 return True, None
             if not pause.wait():
+                if (held := self._holder()) is not None:
+                    raise _unanswered(held, self._cause)
                 raise StartError(
                     f"timed out waiting for the start lock {path}: {self._cause.message}"
                 )
@@ -181,14 +188,15 @@ class _Start:
                 raise
             except StartError as exc:
                 if not pause.wait():
-                    raise
+                    held = self._holder()
+                    raise (_unanswered(held, exc) if held else exc) from exc
                 self._cause = exc
             else:
                 return True
 
     def _start(self, lock: FileLock | None) -> bool:
         """Start a server, unless one is there that only does not listen (yet, or any more)."""
-        if (held := self._server_lock_held()) is not None:
+        if (held := self._holder()) is not None:
             return self._await_other(held)
         spawned = spawn(
             self._host, env=self._env, lock=lock, command=self._command or server_command()
@@ -215,41 +223,35 @@ class _Start:
             hint="CRUSH_SERVER_READY_TIMEOUT=30s gives it more time",
         )
 
-    def _request(self, method: str, path: str, body: bytes) -> Reply:
+    def _request(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
         remaining_s = max(self._deadline - time.monotonic(), 0.001)
-        return request(self._host, method, path, headers={}, body=body, timeout_s=remaining_s)
+        return request(self._host, method, path, headers=headers, body=body, timeout_s=remaining_s)
 
-    def _server_lock_held(self) -> LockHeldError | None:
-        path = server_lock_path(self._host, self._env)
-        lock = try_lock(path)
-        if lock is None:
-            return LockHeldError(path, read_holder(path))
-        lock.close()
-        return None
+    def _holder(self) -> LockHeldError | None:
+        return find_holder(server_lock_path(self._host, self._env))
 
     def _await_other(self, held: LockHeldError) -> bool:
         """Wait for the holder of the server lock: True once it is healthy, False once it is gone."""
         pause = _Pause(self._deadline)
         while not self._probe():
-            if self._server_lock_held() is None:
+            if self._holder() is None:
                 return False
             if not pause.wait():
-                cause = f"{held.message} but does not answer: {self._cause.message}"
-                raise StartError(cause, hint=held.hint)
+                raise _unanswered(held, self._cause)
         return True
 
-    def _stand_down(self) -> bool:
+    def _stand_down(self, headers: Mapping[str, str]) -> bool:
         """Ask the server to go if it is idle and older, and wait until its lock is free."""
-        version = self._request("GET", "/v1/version", b"")
+        version = self._request("GET", "/v1/version", headers, b"")
         if not is_newer(build_id(), than=str(version.json().get("build_id", ""))):
             return True
-        reply = self._request("POST", "/v1/control", b'{"command": "shutdown_if_idle"}')
+        reply = self._request("POST", "/v1/control", headers, b'{"command": "shutdown_if_idle"}')
         if reply.status == _CONFLICT:
             return False
         if reply.status != _OK:
             raise StartError(f"the older server would not stand down: {reply.status_line}")
         pause = _Pause(self._deadline)
-        while (held := self._server_lock_held()) is not None:
+        while (held := self._holder()) is not None:
             if not pause.wait():
                 raise StartError(f"{held.message} although it stood down", hint=held.hint)
         return True

@@ -16,6 +16,10 @@ from crush.errors import StartError
 from crush.launch.host import Host, make_private_dir, server_dir
 from crush.paths import Env
 
+TYPE_CHECKING = False  # `typing` is worth 4 ms
+if TYPE_CHECKING:
+    from typing import Self
+
 if sys.platform == "win32":
     import msvcrt
 
@@ -51,7 +55,8 @@ class LockHeldError(StartError):
     """Another process is the server of this host."""
 
     def __init__(self, path: str, holder: dict[str, object]) -> None:
-        self.pid = holder.get("pid")
+        pid = holder.get("pid")
+        self.pid = pid if isinstance(pid, int) else 0
         who = f"process {self.pid}" if self.pid else "another process"
         super().__init__(f"{who} holds the server lock {path}", hint="`crush stop --force` ends it")
 
@@ -84,6 +89,12 @@ class FileLock:
         os.ftruncate(self._fd, 0)
         os.lseek(self._fd, 0, os.SEEK_SET)
         os.write(self._fd, json.dumps(holder).encode())
+
+    def __enter__(self) -> "Self":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -139,6 +150,17 @@ def _open(path: str) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def find_holder(path: str) -> LockHeldError | None:
+    """Who holds a server lock, as the error that it may become; None if nobody does."""
+    if not os.path.exists(path):
+        return None
+    lock = try_lock(path)
+    if lock is None:
+        return LockHeldError(path, read_holder(path))
+    lock.close()
+    return None
 
 
 def read_holder(path: str) -> dict[str, object]:
