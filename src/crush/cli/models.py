@@ -12,16 +12,15 @@ from itertools import groupby
 import msgspec
 
 from crush.cli.options import Parsed
-from crush.cli.place import cwd_of
+from crush.cli.place import cwd_of, given_data_dir
 from crush.config.choose import AvailableModel, available_models
 from crush.config.load import load_config
 from crush.errors import Exit, UsageError
 
 
 def main(parsed: Parsed) -> int:
-    config = load_config(
-        os.path.realpath(cwd_of(parsed)), os.environ, data_dir=parsed.text("data_dir")
-    )
+    cwd = os.path.realpath(cwd_of(parsed))
+    config = load_config(cwd, os.environ, data_dir=given_data_dir(parsed))
     for notice in config.notices:
         sys.stderr.write(f"crush: {notice}\n")
     models = [model for model in available_models(config, os.environ) if _fits(model, parsed.words)]

@@ -28,17 +28,20 @@ def cwd_of(parsed: Parsed) -> str:
     return cwd
 
 
+def given_data_dir(parsed: Parsed) -> str:
+    """What `--data-dir` says, absolute, "" if it was not given."""
+    given = parsed.text("data_dir")
+    return os.path.abspath(given) if given else ""
+
+
 def data_dir_of(parsed: Parsed) -> str:
     """The project's data directory, as a run with this command line and environment finds it."""
     # Not for `crush run`, whose server looks for itself.
     from crush.config.load import load_config  # noqa: PLC0415
 
     cwd = os.path.realpath(cwd_of(parsed))
-    given = parsed.text("data_dir")
-    if given:
-        return os.path.abspath(given)
     try:
-        return load_config(cwd, os.environ).data_dir
+        return load_config(cwd, os.environ, data_dir=given_data_dir(parsed)).data_dir
     except ConfigError as exc:
         sys.stderr.write(f"crush: {exc.message}\n")
-        return project_data_dir(cwd)
+        return given_data_dir(parsed) or project_data_dir(cwd)

@@ -5,7 +5,7 @@ import os
 import sys
 
 from crush.cli.options import Parsed
-from crush.cli.place import cwd_of, host_of
+from crush.cli.place import cwd_of, given_data_dir, host_of
 from crush.cli.run_output import Printer, RunResult
 from crush.cli.stdin import read_piped
 from crush.errors import CrushError, Exit, ServerLostError, StartError, UsageError, error_from
@@ -27,15 +27,13 @@ def main(parsed: Parsed) -> int:
         verbose=parsed.flag("verbose"),
     )
     try:
-        host = host_of(parsed)
         body = _body(parsed)
-    except CrushError as exc:
-        return printer.failed(exc)
-    run = _Following(host, printer, ready_budget_s(os.environ))
-    try:
+        run = _Following(host_of(parsed), printer, ready_budget_s(os.environ))
         return run.follow(body, detach=parsed.flag("detach"))
     except CrushError as exc:
         return printer.failed(exc)
+    except KeyboardInterrupt:
+        return printer.interrupted()
 
 
 def _body(parsed: Parsed) -> dict[str, object]:
@@ -47,7 +45,6 @@ def _body(parsed: Parsed) -> dict[str, object]:
         raise UsageError("no prompt provided", hint='crush run "what to do", or pipe it in')
     umask = os.umask(0o077)
     os.umask(umask)
-    data_dir = parsed.text("data_dir")
     return {
         "path": cwd_of(parsed),
         "prompt": prompt,
@@ -62,7 +59,7 @@ def _body(parsed: Parsed) -> dict[str, object]:
         "max_steps": int(parsed.number("max_steps")),
         "timeout_s": parsed.number("timeout"),
         "umask": umask,
-        "data_dir": os.path.abspath(data_dir) if data_dir else "",
+        "data_dir": given_data_dir(parsed),
     }
 
 

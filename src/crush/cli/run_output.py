@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     Json: TypeAlias = dict[str, Any]
 
 
+# Not printable to Python, but harmless: line breaks, spaces, what joins letters and emoji.
+_SPACES_AND_JOINERS = (
+    "\n\t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u202f\u205f\u3000\u200c\u200d"
+)
+
+
 class RunResult:
     """How a run ended, as its `run_complete` says."""
 
@@ -50,6 +57,7 @@ class Printer:
         self._last_message = ""
         self._at_line_start = True
         self._anything = False
+        self._terminals = [fd for fd in (1, 2) if os.isatty(fd)]
 
     # -- events -------------------------------------------------------------------------------
 
@@ -158,6 +166,12 @@ class Printer:
             self._err(f"hint: {error.hint}\n")
         return error.exit_code
 
+    def interrupted(self) -> int:
+        """Ctrl-C before the run was accepted."""
+        if self._form != "text":
+            self._result({"state": "cancelled", "error": None}, Exit.INTERRUPTED)
+        return Exit.INTERRUPTED
+
     def detached(self, run_id: str) -> int:
         if self._form == "text":
             self._out(run_id + "\n")
@@ -176,13 +190,26 @@ class Printer:
 
     def _out(self, text: str) -> None:
         """Straight to the descriptor: no buffer to flush at exit when the reader has gone."""
-        _write(1, text)
+        self._write(1, text)
 
     def _err(self, text: str) -> None:
         try:
-            _write(2, text)
+            self._write(2, text)
         except OSError:
             self._quiet = True
+
+    def _write(self, fd: int, text: str) -> None:
+        if fd in self._terminals:
+            text = "".join(filter(_is_harmless, text))
+        _write(fd, text)
+
+
+def _is_harmless(character: str) -> bool:
+    """Whether a terminal shows it instead of obeying: a model's text must not write the clipboard.
+
+    Format characters are not printable either, since some reverse the text that follows.
+    """
+    return character.isprintable() or character in _SPACES_AND_JOINERS
 
 
 def _write(fd: int, text: str) -> None:
