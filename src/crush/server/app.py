@@ -17,7 +17,7 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from crush import paths
-from crush.errors import ClosingError
+from crush.errors import ClosingError, CrushError
 from crush.launch.bind import Listener
 from crush.launch.host import Host
 from crush.launch.lock import LockHeldError
@@ -42,6 +42,7 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_HEADER_BYTES = 16 * 1024
 FINISH_WITHIN_S = 5.0
 LOOK_EVERY_S = 5.0
+TELL_WHY_S = 1.0
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -82,6 +83,7 @@ class Server:
         self._identity = Identity(instance_id=instance_id, build_id=build_id(), pid=os.getpid())
         self._lifetime = Lifetime(linger_s=linger_s(os.environ))
         self._services: Services | None = None
+        self._failure: CrushError = ClosingError("server is shutting down", hint="try again")
         self._engine_ready = anyio.Event()
 
     async def run(self, ready_fd: int, start_lock_fd: int) -> None:
@@ -107,7 +109,7 @@ class Server:
             log.info("leaving")
             for site in sites:
                 await site.stop()
-            self._listener.close()
+            # The server lock is kept until the databases are closed: the next server needs them.
             if self._services is not None:
                 await self._services.projects.close()
             await runner.cleanup()
@@ -132,13 +134,20 @@ class Server:
                 self._lifetime.leave()
 
     async def _load_engine(self, tasks: TaskGroup, engine: AsyncExitStack) -> None:
+        await anyio.to_thread.run_sync(_import_engine)
         try:
-            await anyio.to_thread.run_sync(_import_engine)
             self._services = await _compose(
                 identity=self._identity, lifetime=self._lifetime, tasks=tasks, stack=engine
             )
-        finally:
+        except CrushError as exc:
+            # Whoever waits is told the reason; the next client starts another server.
+            log.exception("the engine could not be started")
+            self._failure = exc
             self._engine_ready.set()
+            await anyio.sleep(TELL_WHY_S)
+            self._lifetime.leave()
+            return
+        self._engine_ready.set()
         await anyio.to_thread.run_sync(_import_the_rest)
 
     async def _look_after(self, runner: web.AppRunner, sites: list[web.BaseSite]) -> None:
@@ -193,7 +202,7 @@ class Server:
             with self._lifetime.hold():
                 await self._engine_ready.wait()
                 if self._services is None:
-                    raise ClosingError("server is shutting down", hint="try again")
+                    raise self._failure
                 return await resolve(name)(request, self._services)
 
         return handle
@@ -251,11 +260,14 @@ async def _compose(
     from crush.server.runs import Owners  # noqa: PLC0415
     from crush.server.services import Services  # noqa: PLC0415
     from crush.server.workspaces import Workspaces  # noqa: PLC0415
+    from crush.store.change import Limits  # noqa: PLC0415
     from crush.store.registry import Registry  # noqa: PLC0415
+    from crush.store.startup import recover_all  # noqa: PLC0415
     from crush.tools.registry import core_tools  # noqa: PLC0415
 
     registry = await Registry.open(paths.registry_db(os.environ))
     stack.push_async_callback(registry.close)
+    await recover_all(registry=registry, owner=identity.instance_id, limits=Limits())
     pool = await stack.enter_async_context(HttpPool())
     models = await stack.enter_async_context(
         LocalModels(command=worker_command(), verify=verify_weights)
@@ -270,7 +282,7 @@ async def _compose(
         lifetime=lifetime,
     )
     claims = Claims(lifetime=lifetime, grace_s=grace_s)
-    services = Services(
+    return Services(
         identity=identity,
         lifetime=lifetime,
         projects=projects,
@@ -278,5 +290,3 @@ async def _compose(
         claims=claims,
         owners=Owners(tasks=tasks, grace_s=grace_s),
     )
-    await projects.recover()
-    return services

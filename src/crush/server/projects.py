@@ -111,12 +111,6 @@ class Projects:
                         if entry.project is not None:
                             await entry.project.close()
 
-    async def recover(self) -> None:
-        """Open every database with unfinished runs once: that ends them (architecture §6)."""
-        for data_dir in await self._registry.unfinished_databases():
-            async with self.use(data_dir):
-                pass
-
     async def close(self) -> None:
         """End everything at a committed step."""
         self._closing = True

@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 from crush.agent.project import Order, Project
 from crush.config.choose import choose_model
 from crush.config.load import Config, load_config
+from crush.config.secret_names import secret_names
 from crush.config.settings import ChosenModel
 from crush.errors import UsageError
 from crush.permissions.rules import mode_rules
@@ -28,7 +29,7 @@ from crush.wire.requests import AgentMessage, StartRun
 class Place:
     """Where a run works, as its configuration says: resolved directory, data directory, model."""
 
-    __slots__ = ("config", "cwd", "env", "model")
+    __slots__ = ("config", "cwd", "env", "hidden", "model")
 
     def __init__(
         self, *, cwd: str, config: Config, model: ChosenModel, env: Mapping[str, str]
@@ -37,6 +38,7 @@ class Place:
         self.config = config
         self.model = model
         self.env = env
+        self.hidden = secret_names(config)
 
 
 async def find_place(
@@ -75,6 +77,7 @@ def order_from(start: StartRun, place: Place, session: Session | None, *, key: s
         model=place.model,
         cwd=place.cwd,
         env=place.env,
+        hidden=place.hidden,
         umask=start.umask,
         mode=start.mode,
         read_only=start.read_only,
@@ -101,6 +104,7 @@ def classic_order(
         model=place.model,
         cwd=place.cwd,
         env=place.env,
+        hidden=place.hidden,
         umask=0o022,
         mode=mode,
         read_only=False,
@@ -133,6 +137,7 @@ class Owners:
         self._tasks = tasks
         self._grace_s = grace_s
         self._owned: dict[RunId, tuple[Project, SessionId]] = {}
+        self._in_grace: set[RunId] = set()
 
     def own(self, project: Project, run_id: RunId, session_id: SessionId) -> None:
         """This run lives only while somebody follows it."""
@@ -145,11 +150,13 @@ class Owners:
                 continue
             if not project.is_live(run_id):
                 del self._owned[run_id]
-            elif not project.feed.followers(session_id, run_id):
+            elif run_id not in self._in_grace and not project.feed.followers(session_id, run_id):
+                self._in_grace.add(run_id)
                 self._tasks.start_soon(self._cancel_later, project, run_id, session_id)
 
     async def _cancel_later(self, project: Project, run_id: RunId, session_id: SessionId) -> None:
         await anyio.sleep(self._grace_s)
+        self._in_grace.discard(run_id)
         if not project.feed.followers(session_id, run_id):
             self._owned.pop(run_id, None)
             await project.cancel_run(run_id)
