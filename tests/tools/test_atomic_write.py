@@ -2,7 +2,9 @@ import multiprocessing
 import os
 import signal
 import stat
+import tempfile
 import threading
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -107,12 +109,11 @@ def refusal_for_nobody(path: Path) -> str:
 
 
 @pytest.fixture
-def open_directory(tmp_path: Path) -> Path:
+def open_directory() -> Iterator[Path]:
     """Reachable for another user, whom pytest's own directories shut out."""
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
-    (tmp_path / "open").mkdir(mode=0o755)
-    return tmp_path / "open"
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")

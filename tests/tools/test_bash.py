@@ -12,6 +12,7 @@ import pytest
 
 from crush.errors import ToolError
 from tests.tools.conftest import Caller
+from tests.tools.processes import children, lives
 
 
 async def output(call: Caller, command: str, **arguments: object) -> str:
@@ -23,26 +24,6 @@ async def wait_until(condition: Callable[[], bool]) -> None:
     with anyio.fail_after(10):
         while not condition():
             await anyio.lowlevel.checkpoint()
-
-
-def lives(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
-def zombies_of_ours() -> list[str]:
-    found: list[str] = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            fields = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
-        except FileNotFoundError:
-            continue
-        if fields[0] == "Z" and int(fields[1]) == os.getpid():
-            found.append(name)
-    return found
 
 
 async def test_stdout_comes_before_stderr_and_the_exit_code_after(
@@ -213,6 +194,15 @@ async def test_watchers_get_all_of_a_long_output_but_only_samples_of_a_flood(
     assert 0 < sum(map(len, call.live)) < 8_000_000
 
 
+async def test_a_command_that_closes_its_output_costs_nothing_while_it_runs_on(
+    call: Caller, project: Path
+) -> None:
+    started = time.process_time()
+    await call("bash", command="echo x; exec >&- 2>&-; sleep 0.7; touch done")
+    assert (project / "done").exists()
+    assert time.process_time() - started < 0.35
+
+
 async def test_a_grandchild_that_keeps_the_output_open_does_not_hold_the_call(
     call: Caller, project: Path
 ) -> None:
@@ -262,7 +252,7 @@ async def test_cancelling_ends_the_whole_group_and_leaves_no_zombie(
     assert time.monotonic() - started < 10
     pid = int((project / "pid").read_text())
     await wait_until(lambda: not lives(pid))
-    assert zombies_of_ours() == []
+    assert children(zombies_only=True) == set()
 
 
 async def test_a_stopped_command_can_be_cancelled(call: Caller, project: Path) -> None:
@@ -272,7 +262,7 @@ async def test_a_stopped_command_can_be_cancelled(call: Caller, project: Path) -
             lambda: (project / "pid").exists() and (project / "pid").stat().st_size > 0
         )
         tasks.cancel_scope.cancel()
-    assert zombies_of_ours() == []
+    assert children(zombies_only=True) == set()
 
 
 async def test_calls_leave_no_descriptor_open(call: Caller) -> None:

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crush.tools.clean_text import LiveText, clean_text
@@ -34,6 +34,7 @@ def test_text_that_people_read_stays(text: str) -> None:
     assert clean_text(text) == text
 
 
+@settings(deadline=None)
 @given(st.lists(PIECES, max_size=12).map("".join), st.lists(st.integers(0, 80), max_size=8))
 def test_live_text_is_the_same_however_it_is_cut(text: str, cuts: list[int]) -> None:
     data = text.encode()

@@ -3,7 +3,7 @@ import re
 import time
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from crush.errors import ToolError
@@ -96,6 +96,7 @@ def test_a_loose_match_in_a_crlf_file_keeps_its_endings() -> None:
     assert edit("a\r\n\tb  c\r\nd", "b c", "e\nf") == "a\r\n\te\r\n\tf\r\nd"
 
 
+@settings(deadline=None)
 @given(FLAT, FLAT.filter(bool), FLAT, FLAT, st.sampled_from(["\n", "\r\n"]))
 def test_an_exact_edit_is_what_replacing_in_the_flat_text_gives(
     before: str, old: str, after: str, new: str, newline: str
@@ -115,6 +116,7 @@ def _kept(text: str, newline: str) -> str:
     return newline if newline in text else "\n"
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.text("ab", min_size=1), st.sampled_from(["\n", "\r\n"]))), st.data())
 def test_lines_that_an_edit_does_not_touch_keep_their_bytes(
     lines: list[tuple[str, str]], data: st.DataObject
@@ -131,6 +133,7 @@ def test_lines_that_an_edit_does_not_touch_keep_their_bytes(
     assert middle in {"one\ntwo\n", "one\r\ntwo\r\n"}
 
 
+@settings(deadline=None)
 @given(LINES, LINES, LINES)
 def test_an_edit_that_is_refused_explains_itself_and_one_that_applies_changes_something(
     text: list[str], old: list[str], new: list[str]

@@ -16,6 +16,7 @@ from crush.tools.grep import GrepTool
 from crush.tools.registry import core_tools
 from crush.tools.ripgrep import find_ripgrep
 from tests.tools.conftest import Caller
+from tests.tools.processes import children
 
 
 def use_engine(call: Caller, ripgrep: str | None) -> Caller:
@@ -175,13 +176,6 @@ async def test_a_pattern_made_to_run_for_ever_ends_at_the_limit(
     assert time.monotonic() - started < 8
     assert "stopped after 5 s" in result.content
     assert msgspec.json.decode(result.metadata_json())["truncated"] is True
-
-
-def children() -> set[str]:
-    found: set[str] = set()
-    for task in os.listdir("/proc/self/task"):
-        found |= set(Path(f"/proc/self/task/{task}/children").read_text().split())
-    return found
 
 
 async def test_a_cancelled_search_leaves_no_process(walker: Caller, project: Path) -> None:

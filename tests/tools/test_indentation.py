@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crush.tools.indentation import reindent
@@ -28,6 +28,7 @@ def test_lines_left_of_the_first_one_go_no_further_than_the_margin() -> None:
     assert reindent(["x"], ["        a"], ["  a"], ["  a"]) == ["x"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(alphabet="ab \t", max_size=8), min_size=1, max_size=8))
 def test_only_margins_change(new: list[str]) -> None:
     result = reindent(new, ["a"], ["\ta"], ["\ta", "\t\tb"])

@@ -1,6 +1,6 @@
 import re
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crush.tools.line_diff import diff_lines
@@ -33,6 +33,7 @@ def patched(old: str, diff: str) -> str:
     return "".join(result + lines[at:])
 
 
+@settings(deadline=None)
 @given(TEXT, TEXT)
 def test_a_diff_applied_to_the_old_text_gives_the_new(old: str, new: str) -> None:
     diff = diff_lines(old, new, "f")

@@ -1,24 +1,22 @@
 """`grep`: lines of files that match a pattern, newest file first."""
 
-import base64
 import os
 from collections.abc import Sequence
 from typing import Annotated
 
 import anyio
 import anyio.to_thread
-import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct
 
 from crush.errors import ToolError
 from crush.permissions.rules import Need
 from crush.tools.base import ToolContext, ToolResult
 from crush.tools.clean_text import clean_text
 from crush.tools.glob_pattern import GlobPattern
+from crush.tools.match_records import Match, MatchCollector
 from crush.tools.ripgrep import (
     Finished,
     read_records,
-    relative_name,
     search_command,
 )
 from crush.tools.search_worker import Search
@@ -27,8 +25,6 @@ from crush.tools.target_path import CallArgs, Shown, resolve_directory, short_pa
 _MAX_MATCHES = 100
 _POOL = 20 * _MAX_MATCHES  # matches to choose the newest files from
 _LIMIT_S = 5
-_COLUMNS = 500
-_LEAD = 100  # columns kept before a match far to the right
 
 
 class GrepArgs(CallArgs, frozen=True, kw_only=True, eq=False, weakref=True):
@@ -54,41 +50,6 @@ class GrepMetadata(Struct, frozen=True, kw_only=True):
 
     number_of_matches: int
     truncated: bool
-
-
-class _Text(Struct, frozen=True):
-    """Text of ripgrep's JSON: as such, or base64 when it is not UTF-8."""
-
-    text: str | None = None
-    base64: str | None = field(default=None, name="bytes")
-
-    def raw(self) -> bytes:
-        if self.text is not None:
-            return self.text.encode(errors="surrogateescape")
-        return base64.b64decode(self.base64 or "")
-
-
-class _Submatch(Struct, frozen=True):
-    start: int
-
-
-class _Line(Struct, frozen=True):
-    path: _Text
-    lines: _Text = _Text("")
-    line_number: int | None = None
-    submatches: list[_Submatch] = []
-
-
-class _Record(Struct, frozen=True):
-    type: str
-    data: msgspec.Raw
-
-
-class _Match(Struct, frozen=True):
-    path: str
-    line: int
-    column: int
-    text: str
 
 
 class GrepTool:
@@ -160,63 +121,17 @@ class GrepTool:
         return _Prepared(
             search,
             search_command(search, context, ripgrep=self._ripgrep),
-            _Collector(base=base, include=include),
+            MatchCollector(base=base, include=include, enough=_POOL),
         )
-
-
-class _Collector:
-    """Turns ripgrep's records into matches until there are enough."""
-
-    def __init__(self, *, base: str, include: GlobPattern | None) -> None:
-        self.matches: list[_Match] = []
-        self._base = base
-        self._include = include
-        self._current = base
-
-    def accept(self, record: bytes) -> bool:
-        try:
-            kind, line = _decode(record)
-        except msgspec.DecodeError:
-            # A line so long that its record arrived cut.
-            self._add(_Match(self._current, 0, 1, "(a line too long to show)"))
-            return len(self.matches) < _POOL
-        if line is not None:
-            self._current = os.fsdecode(line.path.raw())
-            if kind == "match":
-                self._add(_match_of(self._current, line))
-        return len(self.matches) < _POOL
-
-    def _add(self, match: _Match) -> None:
-        relative = relative_name(match.path, self._base)
-        if self._include is None or self._include.matches(relative):
-            self.matches.append(match)
 
 
 class _Prepared(Struct, frozen=True):
     search: Search
     command: list[str]
-    collector: _Collector
+    collector: MatchCollector
 
 
-def _decode(record: bytes) -> tuple[str, _Line | None]:
-    decoded = msgspec.json.decode(record, type=_Record)
-    if decoded.type not in {"begin", "match"}:
-        return decoded.type, None
-    return decoded.type, msgspec.json.decode(decoded.data, type=_Line)
-
-
-def _match_of(path: str, line: _Line) -> _Match:
-    raw = line.lines.raw()
-    start = line.submatches[0].start if line.submatches else 0
-    column = len(raw[:start].decode(errors="replace"))
-    text = raw.decode(errors="replace").rstrip("\r\n")
-    first = max(0, column - _LEAD) if column >= _COLUMNS else 0
-    shown = ("..." if first else "") + text[first : first + _COLUMNS]
-    more = "..." if len(text) > first + _COLUMNS else ""
-    return _Match(path, line.line_number or 0, column + 1, clean_text(shown) + more)
-
-
-def _newest_first(matches: Sequence[_Match]) -> list[_Match]:
+def _newest_first(matches: Sequence[Match]) -> list[Match]:
     changed = {path: _changed_at(path) for path in {match.path for match in matches}}
     return sorted(matches, key=lambda match: (-changed[match.path], match.path, match.line))
 
@@ -228,7 +143,7 @@ def _changed_at(path: str) -> int:
         return 0
 
 
-def _result(matches: Sequence[_Match], *, complete: bool, timed_out: bool) -> ToolResult:
+def _result(matches: Sequence[Match], *, complete: bool, timed_out: bool) -> ToolResult:
     shown = matches[:_MAX_MATCHES]
     truncated = not complete or len(matches) > len(shown)
     lines = [f"Found {len(shown)} matches" if shown else "No matches found"]

@@ -55,7 +55,7 @@ class OutputPipe:
         """Reads until every writer is gone; meant to be cancelled."""
         while True:
             await anyio.wait_readable(self._reader)
-            if not self._read():
+            if self._read() == 0:
                 return
             if self._read_bytes > _FREE_BYTES:
                 await anyio.sleep(_PACE_S)
@@ -67,13 +67,14 @@ class OutputPipe:
             pass
         self._live.close()
 
-    def _read(self) -> bool:
+    def _read(self) -> int | None:
+        """Bytes read; 0 at the end, None when there is nothing now."""
         try:
             data = os.read(self._reader, _CHUNK)
         except BlockingIOError:
-            return False
+            return None
         self._read_bytes += len(data)
         self.output.feed(data)
         flood = self._read_bytes > _FREE_BYTES
         self._live.feed(data[-_LIVE_FLOOD_BYTES:] if flood else data)
-        return bool(data)
+        return len(data)
