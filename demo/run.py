@@ -19,7 +19,7 @@ ROOT = os.path.dirname(HERE)
 BIN = os.path.dirname(sys.executable)
 CRUSH = os.path.join(BIN, "crush")
 MODELS = os.path.join(ROOT, ".cache", "models")
-QUESTION = "What is the capital of France?"
+QUESTION = "What is a hash table?"
 TASK = "One of the tests fails. Find out why and repair it."
 
 
