@@ -120,8 +120,9 @@ def main(arguments: list[str]) -> int:
         if options.start_lock_fd >= 0:
             os.close(options.start_lock_fd)
         if options.ready_fd >= 0:
-            ready.report(options.ready_fd, **{"state": state, "pid": os.getpid(), **fields})
-            os.close(options.ready_fd)
+            ready_fd = ready.adopt(options.ready_fd)
+            ready.report(ready_fd, **{"state": state, "pid": os.getpid(), **fields})
+            os.close(ready_fd)
 
     mode = os.environ.get("TINY_MODE", "")
     if mode == "die":

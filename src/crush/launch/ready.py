@@ -26,6 +26,18 @@ def report(fd: int, *, state: str, pid: int, error: str = "") -> None:
         os.write(fd, line.encode())
 
 
+if sys.platform == "win32":
+
+    def adopt(number: int) -> int:
+        """The descriptor for what `--ready-fd` names: there, an inherited handle."""
+        return msvcrt.open_osfhandle(number, os.O_WRONLY)
+else:
+
+    def adopt(number: int) -> int:
+        """The descriptor for what `--ready-fd` names."""
+        return number
+
+
 class ReadyPipe:
     """The spawner's end."""
 

@@ -66,7 +66,7 @@ class Spawned:
         self.stderr_log = stderr_log
         self._stderr_start = stderr_start
         self._child = child
-        self._server = 0
+        self._server = 0  # as it says itself
         self._pipe = pipe
 
     def wait(self, deadline: float) -> dict[str, object] | None:
@@ -88,10 +88,12 @@ class Spawned:
     def end(self) -> None:
         """End a server that was not ready in time; the pipe tells that it still is the one."""
         for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
-            if not self._server or self._pipe.wait_end(time.monotonic()):
+            # Before it forked, or where it never does, the child is the server.
+            pid = self._server or self._child
+            if not pid or self._pipe.wait_end(time.monotonic()):
                 return
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self._server, number)
+                os.kill(pid, number)
             self._pipe.wait_end(time.monotonic() + _END_S)
 
     def close(self) -> None:
@@ -99,7 +101,8 @@ class Spawned:
         self._reap(getattr(os, "WNOHANG", 0))
 
     def _reap(self, options: int) -> None:
-        if self._child > 0:
+        # Windows has no zombies.
+        if sys.platform != "win32" and self._child > 0:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self._child, options)
             self._child = 0
@@ -162,7 +165,7 @@ if sys.platform == "win32":
             creationflags=subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP,
         )
         process.returncode = 0  # nobody waits for it, and its destructor shall not complain
-        return 0
+        return process.pid
 else:
 
     def _launch(
