@@ -1,7 +1,8 @@
 """The tool calls of one step: read-only ones at once and in parallel, the others in their order.
 
 A read-only call starts as soon as it is complete in the stream, unless a call that changes something
-stands before it: then it must see that change, so it waits for its place.
+stands before it: then it must see that change, so it waits for its place. Results are told when the
+answer is complete: until then the provider may be asked again, and a result that was told stays.
 """
 
 import logging
@@ -19,8 +20,12 @@ from crush.agent.whole_messages import result_message
 from crush.errors import ToolError
 from crush.providers.base import ToolCallReady
 from crush.tools.base import AnyTool, ToolContext, ToolResult
+from crush.wire import codec
 from crush.wire.ids import ToolCallId
+from crush.wire.parts import ToolCall
 from crush.wire.parts import ToolResult as ResultPart
+
+READS_AT_ONCE = 16  # each may be a process and a thread
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +36,7 @@ class _Call:
         self.tool = tool
         self.started = False
         self.result: ResultPart | None = None
+        self.told = False
         self.done = anyio.Event()
         self.scope = anyio.CancelScope()
 
@@ -56,19 +62,18 @@ class CallRunner:
         self._gate = gate
         self._journal = journal
         self._tasks = tasks
+        self._reading = anyio.CapacityLimiter(READS_AT_ONCE)
         self._calls: list[_Call] = []
-        self._draft: Draft | None = None
+        self._is_streaming = False
         self.stopped = False
 
-    def begin(self, draft: Draft) -> None:
+    def begin(self) -> None:
         """A step begins."""
-        self._draft = draft
         self._calls = []
+        self._is_streaming = True
 
     def ready(self, event: ToolCallReady) -> None:
-        """A call is complete in the stream; an id that the model repeats counts once."""
-        if any(call.event.id == event.id for call in self._calls):
-            return
+        """A call is complete in the stream."""
         call = _Call(event, self._tools.get(event.name))
         self._calls.append(call)
         if all(other.is_read_only for other in self._calls):
@@ -80,8 +85,11 @@ class CallRunner:
             call.scope.cancel()
         self._calls = []
 
-    async def finish(self) -> list[ResultPart]:
-        """Run what is left and wait for everything; results in the order of the calls."""
+    async def finish(self) -> None:
+        """The answer is complete: run what is left and wait for everything."""
+        self._is_streaming = False
+        for call in self._calls:
+            self._tell(call)
         batch: list[_Call] = []
         for call in self._calls:
             if call.is_read_only:
@@ -93,11 +101,25 @@ class CallRunner:
             self._start(call)
             await call.done.wait()
         await _wait(batch)
-        return [call.result for call in self._calls if call.result is not None]
 
-    def answered(self) -> set[str]:
-        """The ids of the calls of this step that have their result."""
-        return {call.event.id for call in self._calls if call.result is not None}
+    def settle(self, draft: Draft, *, why: str) -> list[ResultPart]:
+        """Give every call of the answer its one result, in their order, told.
+
+        A call that has none by now was cut off, in the stream or while it ran, and `why` says so.
+        """
+        finished = {call.event.id: call for call in self._calls if call.result is not None}
+        results: list[ResultPart] = []
+        for made in draft.calls():
+            call = finished.get(made.id)
+            if call is not None and call.result is not None:
+                self._tell(call)
+                results.append(call.result)
+                continue
+            if not made.finished:
+                draft.tool_call(made.id, made.name, "{}", finished=True)
+            results.append(_cut_off(made, why))
+            self._journal.add_whole(result_message(results[-1], self._journal.run))
+        return results
 
     def _start(self, call: _Call) -> None:
         if not call.started:
@@ -106,41 +128,44 @@ class CallRunner:
 
     async def _run(self, call: _Call) -> None:
         with call.scope:
-            if self.stopped:
-                result = ToolResult(content="Not run: the turn was stopped.", is_error=True)
-            else:
-                result = await self._result(call)
-            call.result = ResultPart(
-                tool_call_id=call.event.id,
-                name=call.event.name,
-                content=result.content,
-                data=result.data,
-                mime_type=result.mime_type,
-                metadata=result.metadata_json(),
-                is_error=result.is_error,
-            )
-            self._journal.add_whole(result_message(call.result, self._journal.run))
+            call.result = await self._result_part(call)
+            if not (self._is_streaming or call.scope.cancel_called):
+                self._tell(call)
         call.done.set()
 
-    async def _result(self, call: _Call) -> ToolResult:
+    def _tell(self, call: _Call) -> None:
+        if call.result is not None and not call.told:
+            call.told = True
+            self._journal.add_whole(result_message(call.result, self._journal.run))
+
+    async def _result_part(self, call: _Call) -> ResultPart:
         """What the call returns; failure of any kind becomes a result that the model can read."""
+        name = call.event.name
+        try:
+            part = _part(call, await self._result(call))
+            codec.encode(part)  # what cannot be written must not take the turn with it
+        except ToolError as exc:
+            part = _part(call, _failure(exc.message))
+        except Exception:
+            log.exception("tool %s failed", name)
+            part = _part(
+                call, _failure(f"{name} failed for a reason inside crush; see `crush logs`.")
+            )
+        return part
+
+    async def _result(self, call: _Call) -> ToolResult:
+        if self.stopped:
+            return _failure("Not run: the turn was stopped.")
         if call.tool is None:
             known = ", ".join(sorted(self._tools)) or "none"
             return _failure(f"There is no tool {call.event.name!r}. Tools: {known}.")
         try:
             args = call.tool.parse(call.event.input)
-        except (msgspec.ValidationError, msgspec.DecodeError) as exc:
+        except (msgspec.DecodeError, RecursionError) as exc:
             return _failure(f"The arguments of {call.event.name} are not valid: {exc}.")
         output = self._journal.start_output(ToolCallId(call.event.id))
         try:
             return await self._permitted(call, call.tool, args, output)
-        except ToolError as exc:
-            return _failure(exc.message)
-        except Exception:
-            log.exception("tool %s failed", call.event.name)
-            return _failure(
-                f"{call.event.name} failed for a reason inside crush; see `crush logs`."
-            )
         finally:
             self._journal.end_output(output)
 
@@ -148,14 +173,17 @@ class CallRunner:
         self, call: _Call, tool: AnyTool, args: msgspec.Struct, output: GrowingText
     ) -> ToolResult:
         context = msgspec.structs.replace(
-            self._context, emit_output=lambda text: self._journal.feed.grow(output, text)
+            self._context, emit_output=lambda text: self._journal.grow_output(output, text)
         )
         needs = await anyio.to_thread.run_sync(tool.tool.needs, args, context)
         verdict = await self._gate.check(call.event.id, needs)
         if not verdict.allowed:
             self.stopped = self.stopped or verdict.stop
             return _failure(verdict.text)
-        return await tool.tool.run(args, context)
+        if not tool.read_only:
+            return await tool.tool.run(args, context)
+        async with self._reading:
+            return await tool.tool.run(args, context)
 
 
 async def _wait(calls: Sequence[_Call]) -> None:
@@ -165,3 +193,19 @@ async def _wait(calls: Sequence[_Call]) -> None:
 
 def _failure(text: str) -> ToolResult:
     return ToolResult(content=text, is_error=True)
+
+
+def _part(call: _Call, result: ToolResult) -> ResultPart:
+    return ResultPart(
+        tool_call_id=call.event.id,
+        name=call.event.name,
+        content=result.content,
+        data=result.data,
+        mime_type=result.mime_type,
+        metadata=result.metadata_json(),
+        is_error=result.is_error,
+    )
+
+
+def _cut_off(call: ToolCall, why: str) -> ResultPart:
+    return ResultPart(tool_call_id=call.id, name=call.name, content=why, is_error=True)

@@ -49,13 +49,21 @@ class Draft:
         )
 
     def text(self, piece: str) -> None:
-        self._grow("text", piece)
+        if piece:
+            self._grow("text", piece)
 
     def reasoning(self, piece: str) -> None:
-        self._grow("reasoning", piece)
+        if piece:
+            self._grow("reasoning", piece)
 
     def end_reasoning(self, signature: str) -> None:
-        self._close_text(signature)
+        """A signature without text is kept: some providers show none and want it back."""
+        parts = self._live.parts
+        if parts and isinstance(last := parts[-1], GrowingText) and last.kind == "reasoning":
+            self._close_text(signature)
+        elif signature:
+            self._close_text()
+            self._put(len(parts), ReasoningPart(Reasoning(signature=signature)))
 
     def tool_call(self, call_id: str, name: str, text: str, *, finished: bool) -> None:
         """A call as far as it is known; a later one of the same id replaces it."""
@@ -102,6 +110,7 @@ class Draft:
                 run_id=self._journal.run.id,
             )
             parts.append(last)
+            self._journal.begin(last)
         self._journal.grow(last, piece)
 
     def _close_text(self, signature: str = "") -> None:

@@ -8,6 +8,7 @@ reader costs no memory and gets fewer, larger pieces.
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
 import anyio
 import msgspec
@@ -20,21 +21,34 @@ from crush.wire.events import (
     PartAdded,
     PartEnded,
 )
-from crush.wire.ids import MessageId, RunId, SessionId, ToolCallId
+from crush.wire.ids import MessageId, RunId, SessionId
 from crush.wire.messages import Message
 from crush.wire.parts import Part, Reasoning, ReasoningPart, Text, TextPart
 
 QUEUE_LIMIT = 4096  # committed events; a reader that is further behind must resync
 URGENT_CODE_POINTS = 512
+NOT_LOGGED = 0  # the place of an event that the store could not take: told, but no cursor
 
 
 class GrowingText:
     """Text that is being produced: a part of a message, or the output of a tool.
 
+    `is_shown` once readers know what it is part of; until then it grows in silence.
     `void` once the provider is asked again: what was produced does not count.
     """
 
-    __slots__ = ("chunks", "kind", "owner", "part", "run_id", "session_id", "size", "void")
+    __slots__ = (
+        "__weakref__",
+        "chunks",
+        "is_shown",
+        "kind",
+        "owner",
+        "part",
+        "run_id",
+        "session_id",
+        "size",
+        "void",
+    )
 
     def __init__(
         self,
@@ -52,6 +66,7 @@ class GrowingText:
         self.run_id = run_id
         self.chunks: list[str] = []
         self.size = 0
+        self.is_shown = False
         self.void = False
 
     def append(self, text: str) -> None:
@@ -117,7 +132,8 @@ class Subscription:
         self.urgent = anyio.Event()
         self._pending_code_points = 0
         self._grown: dict[GrowingText, None] = {}  # an ordered set
-        self._read: dict[GrowingText, tuple[int, int]] = {}  # chunks read, code points read
+        # Chunks and code points read, for as long as anybody else holds the text.
+        self._read: WeakKeyDictionary[GrowingText, tuple[int, int]] = WeakKeyDictionary()
 
     def wants(self, session_id: SessionId, run_id: RunId) -> bool:
         if self.run_id is not None:
@@ -191,7 +207,8 @@ class Feed:
         self.epoch = epoch
         self.last_seq = last_seq
         self.messages: dict[MessageId, LiveMessage] = {}
-        self.outputs: dict[ToolCallId, GrowingText] = {}
+        self._outputs: dict[GrowingText, None] = {}  # an ordered set: call ids may repeat
+        self._closed = False
         self._of_run: dict[RunId, set[Subscription]] = {}
         self._wide: set[Subscription] = set()
 
@@ -211,9 +228,11 @@ class Feed:
             self._wide.add(subscription)
         else:
             self._of_run.setdefault(run_id, set()).add(subscription)
-        for source in self.growing():
+        for source in self._growing():
             if subscription.wants(source.session_id, source.run_id):
                 subscription.grown(source, source.size)
+        if self._closed:
+            subscription.close()
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
@@ -249,19 +268,30 @@ class Feed:
                 subscription.offer(queued)
 
     def open(self, live: LiveMessage) -> None:
-        """A message that was announced begins to grow; text that it has already is news."""
+        """A message begins: what is published of it carries it along until it is closed."""
         self.messages[live.header.id] = live
-        for part in live.parts:
-            if isinstance(part, GrowingText):
-                self._tell(part, part.size)
 
     def close_message(self, message_id: MessageId) -> None:
         self.messages.pop(message_id, None)
 
+    def open_output(self, output: GrowingText) -> None:
+        """A tool begins to produce output."""
+        self._outputs[output] = None
+
+    def close_output(self, output: GrowingText) -> None:
+        self._outputs.pop(output, None)
+
+    def show(self, source: GrowingText) -> None:
+        """What was published so far places this text: its readers may have it."""
+        source.is_shown = True
+        if source.size and not source.void:
+            self._tell(source, source.size)
+
     def grow(self, source: GrowingText, text: str) -> None:
-        """Append to a text and tell its readers."""
+        """Append to a text and tell its readers, if it is shown."""
         source.append(text)
-        self._tell(source, len(text))
+        if source.is_shown:
+            self._tell(source, len(text))
 
     def _tell(self, source: GrowingText, code_points: int) -> None:
         for subscription in self._wide:
@@ -270,18 +300,18 @@ class Feed:
         for subscription in self._of_run.get(source.run_id, ()):
             subscription.grown(source, code_points)
 
-    def growing(self) -> list[GrowingText]:
-        """Every text that may still grow."""
+    def _growing(self) -> list[GrowingText]:
+        """Every text that is shown and may still grow."""
         texts = [
             part
             for message in self.messages.values()
             for part in message.parts
             if isinstance(part, GrowingText)
         ]
-        texts.extend(self.outputs.values())
-        return texts
+        return [text for text in (*texts, *self._outputs) if text.is_shown]
 
     def close(self) -> None:
-        """End every stream: the project closes."""
+        """End every stream, now and later: the project closes."""
+        self._closed = True
         for subscription in self._wide.union(*self._of_run.values()):
             subscription.close()

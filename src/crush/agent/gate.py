@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from crush.agent.journal import Journal
 from crush.permissions.broker import Broker
-from crush.permissions.rules import Effect, Need, Rule, decide
+from crush.permissions.rules import Need, Rule, decide
 from crush.wire.codec import params_object
 from crush.wire.events import PermissionResolved
 from crush.wire.ids import PermissionId, ToolCallId
@@ -54,24 +54,28 @@ class Gate:
 
     async def check(self, call_id: str, needs: Sequence[Need]) -> Verdict:
         """Whether the call may run; waits for a person where one can answer."""
-        for need in needs:
-            verdict = await self._judge(call_id, need, decide(need, self._rules))
+        effects = [decide(need, self._rules) for need in needs]
+        for need, effect in zip(needs, effects, strict=True):
+            if effect == "deny":  # before anybody is asked about the rest
+                return self._deny(call_id, need)
+        for need, effect in zip(needs, effects, strict=True):
+            verdict = ALLOWED if effect == "allow" else await self._permit(call_id, need)
             if not verdict.allowed:
                 return verdict
         return ALLOWED
 
-    async def _judge(self, call_id: str, need: Need, effect: Effect) -> Verdict:
-        if effect == "allow":
-            return ALLOWED
-        if effect == "deny":
-            self._refuse(call_id, need, by="rule", hint=READ_ONLY_HINT)
-            reason = next(
-                rule.reason for rule in self._rules if rule.effect == "deny" and rule.covers(need)
-            )
-            return Verdict(
-                allowed=False,
-                text=f"Not allowed: {reason}. Do not try another way; say what you would have done.",
-            )
+    def _deny(self, call_id: str, need: Need) -> Verdict:
+        self._refuse(call_id, need, by="rule", hint=READ_ONLY_HINT)
+        reason = next(
+            rule.reason for rule in self._rules if rule.effect == "deny" and rule.covers(need)
+        )
+        return Verdict(
+            allowed=False,
+            text=f"Not allowed: {reason}. Do not try another way; say what you would have done.",
+        )
+
+    async def _permit(self, call_id: str, need: Need) -> Verdict:
+        """By what was granted before, or by a person who can answer."""
         if self._broker.remembered(self._journal.run.session_id, need):
             return ALLOWED
         if not self._can_ask():
@@ -109,12 +113,17 @@ class Gate:
         if answer.outcome in {"allow", "allow_session"}:
             return ALLOWED
         self._count()
+        if answer.by == "timeout":
+            return Verdict(
+                allowed=False,
+                text="Permission needed, and nobody gave it in time. Go on without it if you can.",
+            )
         if answer.feedback:
             return Verdict(allowed=False, text=f"The user refused this: {answer.feedback}")
         return Verdict(
             allowed=False,
             text="The user refused this. Do not try another way; ask what they want instead.",
-            stop=answer.by != "timeout",
+            stop=True,
         )
 
     def _refuse(self, call_id: str, need: Need, *, by: str, hint: str) -> None:

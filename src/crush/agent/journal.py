@@ -2,22 +2,43 @@
 
 Writers call synchronous methods; one flusher task commits. Structure (a call, a result, the end of a
 part) is committed as soon as the writer is free; growing text is on disk at the latest 250 ms after
-it arrived.
+it arrived. What a failed commit would have written is kept for the next one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import anyio
 import msgspec
+from msgspec import Struct
 
 from crush.agent.feed import Feed, GrowingText, LiveMessage
 from crush.store.change import Change, FileRead, SessionUsage
 from crush.store.store import Store
-from crush.wire.events import CommittedEvent, MessageStarted, RunComplete, RunUpdated
-from crush.wire.ids import ToolCallId
+from crush.wire.events import (
+    Committed,
+    CommittedEvent,
+    MessageStarted,
+    RunComplete,
+    RunUpdated,
+)
+from crush.wire.ids import MessageId, ToolCallId
 from crush.wire.messages import Message, Run, RunState
 
 ON_DISK_WITHIN_S = 0.25
+
+
+class _Batch(Struct, frozen=True, kw_only=True):
+    """What one commit takes; it leaves the journal only once it is committed."""
+
+    events: Sequence[tuple[CommittedEvent, GrowingText | None]]
+    messages: Mapping[MessageId, Message]
+    usage: Sequence[SessionUsage]
+    reads: Sequence[FileRead]
+    run: Run
+    growth: int
+    opened: Sequence[LiveMessage]
+    closed: Sequence[MessageId]
 
 
 class Journal:
@@ -25,17 +46,20 @@ class Journal:
 
     def __init__(self, *, store: Store, feed: Feed, run: Run) -> None:
         self._store = store
-        self.feed = feed
+        self._feed = feed
         self.run = run
+        self._stored_run = run
         self._live: LiveMessage | None = None
-        self._announced = False
-        self._grew = False
-        self._run_changed = False
+        self._growth = 0  # pieces of text so far
+        self._stored_growth = 0
+        self._told = 0  # events published so far
+        self._hidden: list[tuple[int, GrowingText]] = []  # shown when so many events are told
         self._events: list[tuple[CommittedEvent, GrowingText | None]] = []
-        self._messages: list[Message] = []
+        self._messages: dict[MessageId, Message] = {}  # in the order in which they began
         self._usage: list[SessionUsage] = []
         self._reads: list[FileRead] = []
-        self._ended: list[Run] = []
+        self._opened: list[LiveMessage] = []
+        self._closed: list[MessageId] = []
         self._wake = anyio.Event()
         self._lock = anyio.Lock()
 
@@ -44,37 +68,16 @@ class Journal:
         self._events.append((event, closes))
         self._wake.set()
 
-    def add(self, message: Message) -> None:
-        """Store this message, whole, with the next flush."""
-        self._messages.append(message)
-        self._wake.set()
-
     def add_whole(self, message: Message) -> None:
         """Store and announce a message that comes whole."""
-        self.add(message)
+        self._messages[message.id] = message
         self.note(
             MessageStarted(session_id=message.session_id, message=message, run_id=self.run.id)
         )
 
-    def start_output(self, call_id: ToolCallId) -> GrowingText:
-        """The live output of a running tool: shown, never stored."""
-        output = GrowingText(
-            kind="tool_output",
-            owner=call_id,
-            part=0,
-            session_id=self.run.session_id,
-            run_id=self.run.id,
-        )
-        self.feed.outputs[call_id] = output
-        return output
-
-    def end_output(self, output: GrowingText) -> None:
-        self.feed.outputs.pop(ToolCallId(output.owner), None)
-
     def set_run(self, run: Run) -> None:
         """The run changed in a way that followers need not see at once."""
         self.run = run
-        self._run_changed = True
 
     def move_run(self, state: RunState) -> None:
         """The run moved on: stored and told."""
@@ -85,26 +88,58 @@ class Journal:
         self._usage.append(usage)
 
     def add_read(self, read: FileRead) -> None:
+        """May be called from a tool's thread."""
         self._reads.append(read)
+
+    # -- text that grows ----------------------------------------------------------------------
 
     def open(self, live: LiveMessage) -> None:
         """A message begins; it is stored with every flush until it is closed."""
         self._live = live
-        self._announced = False
+        self._opened.append(live)
+        self._messages[live.header.id] = live.header  # keeps its place before its results
 
     def close(self) -> None:
-        """The open message is complete."""
+        """The open message is complete, or given up."""
         if self._live is not None:
-            self.add(self._live.snapshot())
+            message = self._live.snapshot()
+            self._messages[message.id] = message
+            self._closed.append(message.id)
         self._live = None
 
-    def grow(self, text: GrowingText, piece: str) -> None:
-        """More text of the open message; readers see it at once if they know the message."""
-        self._grew = True
-        if self._announced:
-            self.feed.grow(text, piece)
+    def begin(self, text: GrowingText) -> None:
+        """A text begins; readers get it once all that was noted before it is told."""
+        if self._events:
+            self._hidden.append((self._told + len(self._events), text))
         else:
-            text.append(piece)
+            self._feed.show(text)
+
+    def grow(self, text: GrowingText, piece: str) -> None:
+        """More of a text of the open message."""
+        self._growth += 1
+        self._feed.grow(text, piece)
+
+    def start_output(self, call_id: ToolCallId) -> GrowingText:
+        """The live output of a running tool: shown, never stored."""
+        output = GrowingText(
+            kind="tool_output",
+            owner=call_id,
+            part=0,
+            session_id=self.run.session_id,
+            run_id=self.run.id,
+        )
+        self._feed.open_output(output)
+        self.begin(output)
+        return output
+
+    def grow_output(self, output: GrowingText, piece: str) -> None:
+        self._feed.grow(output, piece)
+
+    def end_output(self, output: GrowingText) -> None:
+        self._feed.close_output(output)
+        self._hidden = [item for item in self._hidden if item[1] is not output]
+
+    # -- commits ------------------------------------------------------------------------------
 
     async def keep_flushing(self) -> None:
         """Commit what there is, for as long as the turn lives."""
@@ -116,58 +151,87 @@ class Journal:
     async def flush(self) -> None:
         """Commit and publish everything so far."""
         async with self._lock:
-            await self._commit(durable=False)
+            await self._commit(ended=())
 
     async def end(self, run: Run, folded: Sequence[Run]) -> None:
         """Commit the end of the run, and of those that it took up, with everything that is left.
 
         One durable transaction; `run_complete` of the folded ones comes first.
         """
+        self.set_run(run)
         async with self._lock:
-            self.set_run(run)
-            self._ended = [*folded, run]
-            await self._commit(durable=True)
+            await self._commit(ended=[*folded, run])
 
-    async def _commit(self, *, durable: bool) -> None:
-        change, texts = self._take(durable=durable)
-        if change is None:
+    def abandon(self) -> None:
+        """The end could not be stored: nothing of this turn grows any more."""
+        for live in (*self._opened, *([self._live] if self._live else ())):
+            self._feed.close_message(live.header.id)
+        for message_id in self._closed:
+            self._feed.close_message(message_id)
+
+    async def _commit(self, *, ended: Sequence[Run]) -> None:
+        batch = self._batch()
+        run_changed = batch.run is not self._stored_run
+        if not (batch.events or batch.messages or batch.usage or batch.reads or run_changed):
             return
-        live = None if self._announced else self._live
-        with anyio.CancelScope(shield=True):  # a commit under way is awaited, then published
-            committed = await self._store.commit(change)
-        if live is not None:
-            self.feed.messages[live.header.id] = live
-        first = len(committed) - len(change.events)
-        self.feed.publish(committed, {first + place: text for place, text in texts.items()})
-        if live is not None:
-            self._announced = live is self._live
-            self.feed.open(live)
-        for message in change.messages:
-            if self._live is None or message.id != self._live.header.id:
-                self.feed.close_message(message.id)
+        change = Change(
+            messages=[*batch.messages.values()],
+            runs=ended or ([batch.run] if run_changed else []),
+            usage=batch.usage,
+            reads=batch.reads,
+            events=[
+                *((self.run.id, event) for event, _ in batch.events),
+                *((run.id, RunComplete(session_id=run.session_id, run=run)) for run in ended),
+            ],
+            durable=bool(ended),
+        )
+        # The store awaits a commit under way, cancelled or not, and publishes it in its order.
+        await self._store.commit(change, publish=partial(self._publish, batch, len(change.events)))
 
-    def _take(self, *, durable: bool) -> tuple[Change | None, dict[int, GrowingText]]:
-        events, self._events = self._events, []
-        messages, self._messages = self._messages, []
-        usage, self._usage = self._usage, []
-        reads, self._reads = self._reads, []
-        run_changed, self._run_changed = self._run_changed, False
+    def _batch(self) -> _Batch:
+        messages = dict(self._messages)
+        live = self._live
+        if live is not None and (self._events or self._growth != self._stored_growth):
+            messages[live.header.id] = live.snapshot()
         if self._wake.is_set():
             self._wake = anyio.Event()
-        if self._live is not None and (self._grew or events):
-            messages.append(self._live.snapshot())
-        self._grew = False
-        if not (events or messages or usage or reads or run_changed):
-            return None, {}
-        change = Change(
+        return _Batch(
+            events=self._events[:],
             messages=messages,
-            runs=self._ended or ([self.run] if run_changed else []),
-            usage=usage,
-            reads=reads,
-            events=[
-                *((self.run.id, event) for event, _ in events),
-                *((run.id, RunComplete(session_id=run.session_id, run=run)) for run in self._ended),
-            ],
-            durable=durable,
+            usage=self._usage[:],
+            reads=self._reads[:],
+            run=self.run,
+            growth=self._growth,
+            opened=self._opened[:],
+            closed=self._closed[:],
         )
-        return change, {place: text for place, (_, text) in enumerate(events) if text is not None}
+
+    def _publish(self, batch: _Batch, count: int, committed: Sequence[Committed]) -> None:
+        self._forget(batch)
+        for live in batch.opened:
+            self._feed.open(live)
+        first = len(committed) - count
+        texts = {
+            first + place: text for place, (_, text) in enumerate(batch.events) if text is not None
+        }
+        self._feed.publish(committed, texts)
+        for message_id in batch.closed:
+            self._feed.close_message(message_id)
+        while self._hidden and self._hidden[0][0] <= self._told:
+            self._feed.show(self._hidden.pop(0)[1])
+
+    def _forget(self, batch: _Batch) -> None:
+        """Drop what is committed; what came meanwhile stays."""
+        del self._events[: len(batch.events)]
+        del self._usage[: len(batch.usage)]
+        del self._reads[: len(batch.reads)]
+        del self._opened[: len(batch.opened)]
+        del self._closed[: len(batch.closed)]
+        for message_id, message in batch.messages.items():
+            waiting = self._messages.get(message_id)
+            is_header = self._live is not None and waiting is self._live.header
+            if waiting is message or is_header:
+                del self._messages[message_id]
+        self._told += len(batch.events)
+        self._stored_run = batch.run
+        self._stored_growth = batch.growth

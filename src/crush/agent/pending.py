@@ -22,7 +22,7 @@ class StoredPending:
         event = PermissionAsked(session_id=request.session_id, request=request, run_id=run_id)
         pending = Pending(run_id=run_id, request=request, asked_at_ms=int(time.time() * 1000))
         change = Change(asked=[pending], events=[(run_id, event)], durable=True)
-        self._feed.publish(await self._store.commit(change))
+        await self._store.commit(change, publish=self._feed.publish)
 
     async def resolved(self, request: PermissionRequest, run_id: RunId, answer: Answer) -> None:
         event = PermissionResolved(
@@ -36,4 +36,4 @@ class StoredPending:
             run_id=run_id,
         )
         change = Change(answered=[request.id], events=[(run_id, event)], durable=True)
-        self._feed.publish(await self._store.commit(change))
+        await self._store.commit(change, publish=self._feed.publish)

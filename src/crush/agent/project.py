@@ -4,11 +4,14 @@ Directories that share a data directory share a project. The server owns the tas
 sessions work, so one project's end is not another's.
 """
 
+import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import anyio
+import msgspec
 from anyio.abc import TaskGroup
 from msgspec import Struct
 
@@ -32,6 +35,12 @@ from crush.wire.ids import RunId, SessionId
 from crush.wire.messages import Mode, Run, Session
 from crush.wire.parts import Part, TextPart
 
+log = logging.getLogger(__name__)
+
+END_WITHIN_S = 10.0
+# A person may be at lunch; a process may not wait for ever.
+ANSWER_WITHIN_S = 30 * 60.0
+
 
 class Order(Struct, frozen=True, kw_only=True):
     """A prompt as the server hands it in; see `Prompted` for what the fields mean.
@@ -45,6 +54,7 @@ class Order(Struct, frozen=True, kw_only=True):
     model: ChosenModel
     cwd: str
     env: Mapping[str, str]
+    hidden: frozenset[str]
     umask: int
     mode: Mode
     read_only: bool
@@ -75,7 +85,9 @@ class Project:
     ) -> None:
         self.store = store
         self.feed = Feed(epoch=store.epoch, last_seq=last_seq)
-        self.broker = Broker(pending=StoredPending(store=store, feed=self.feed))
+        self.broker = Broker(
+            pending=StoredPending(store=store, feed=self.feed), answer_within_s=ANSWER_WITHIN_S
+        )
         self._workshop = Workshop(
             store=store, broker=self.broker, tools=tools, build_provider=build_provider
         )
@@ -115,6 +127,8 @@ class Project:
             if self._closing:
                 raise ConflictError("the server is stopping", hint="try again")
             session = order.session or _new_session()
+            if order.session is not None and not session.message_count:
+                session = await self.store.session(session.id)  # it may have begun meanwhile
             if not session.message_count and session.title in _PLACEHOLDERS:
                 session = _titled(session, order.parts)
             actor = self._actors.get(session.id)
@@ -122,10 +136,11 @@ class Project:
             change, stored = _acceptance(
                 run, session, order, is_queued=actor is not None, is_new=order.session is None
             )
-            accepted = await self.store.accept(change, idempotency_key=order.idempotency_key)
+            accepted = await self.store.accept(
+                change, idempotency_key=order.idempotency_key, publish=self.feed.publish
+            )
             if accepted.repeated:
                 return accepted
-            self.feed.publish(accepted.committed)
             self._start(order, run, stored=stored)
         return accepted
 
@@ -140,6 +155,7 @@ class Project:
             model=order.model,
             cwd=order.cwd,
             env=order.env,
+            hidden=order.hidden,
             umask=order.umask,
             rules=order.rules,
             max_steps=order.max_steps,
@@ -200,12 +216,20 @@ class Project:
         return session
 
     async def close(self, *, why: CutReason = "interrupted") -> None:
-        """Cut what runs, wait for its end to be stored, close the streams and the database."""
-        self._closing = True
-        for actor in list(self._actors.values()):
-            await actor.cancel(why=why)
-        if self._actors:
-            await self._drained.wait()
+        """Cut what runs, wait for its end to be stored, close the streams and the database.
+
+        A run whose tool cannot be stopped in time is left: the next start settles it.
+        """
+        async with self._accepting:  # what is being accepted now is cut as well
+            self._closing = True
+        with anyio.move_on_after(END_WITHIN_S) as waiting:
+            async with anyio.create_task_group() as cuts:
+                for actor in list(self._actors.values()):
+                    cuts.start_soon(partial(actor.cancel, why=why))
+            if self._actors:
+                await self._drained.wait()
+        if waiting.cancelled_caught:
+            log.error("sessions that did not end in time: %s", ", ".join(self._actors))
         self.feed.close()
         await self.store.close()
 
@@ -220,12 +244,7 @@ def _new_session() -> Session:
 
 def _titled(session: Session, parts: Sequence[Part]) -> Session:
     text = "\n".join(part.data.text for part in parts if isinstance(part, TextPart))
-    return Session(
-        id=session.id,
-        title=title_from(text),
-        created_at=session.created_at,
-        updated_at=session.updated_at,
-    )
+    return msgspec.structs.replace(session, title=title_from(text))
 
 
 def _new_run(order: Order, session_id: SessionId) -> Run:

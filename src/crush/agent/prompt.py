@@ -1,7 +1,11 @@
-"""The system prompt: short, ours, and the same to the byte for a whole session."""
+"""The system prompt: short, ours, and the same to the byte for a whole session.
 
-import os
+Nothing of a repository enters it but the name of the working directory. What may change while a
+session lives (branch, files, whether there is a repository) is the tools' to find out.
+"""
+
 import platform
+import re
 import time
 from importlib.resources import files
 
@@ -12,35 +16,32 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     """What the model is told of its place; fixed when the session begins, so caches hit."""
 
     cwd: str
-    is_git: bool
     day: str  # YYYY-MM-DD, of the session's creation
+    platform: str
 
 
 def surroundings(cwd: str, *, created_at: int) -> Surroundings:
     """Facts for the prompt; `created_at` in seconds."""
     return Surroundings(
-        cwd=cwd,
-        is_git=os.path.exists(os.path.join(cwd, ".git")),
+        # A directory may be called anything; it gets one line, and no text of its own.
+        cwd=cwd if cwd.isprintable() else ascii(cwd)[1:-1],
         day=time.strftime("%Y-%m-%d", time.localtime(created_at)),
+        platform=f"{platform.system()} {platform.machine()}",
     )
 
 
-def coder_prompt(place: Surroundings, *, prefix: str = "") -> str:
+def coder_prompt(place: Surroundings) -> str:
     """The prompt of the agent that has tools."""
-    return _fill("coder.md", place, prefix)
+    return _fill("coder.md", place)
 
 
-def small_prompt(place: Surroundings, *, prefix: str = "") -> str:
+def small_prompt(place: Surroundings) -> str:
     """The prompt of a small model that only chats (≤ 300 tokens with everything)."""
-    return _fill("small.md", place, prefix)
+    return _fill("small.md", place)
 
 
-def _fill(name: str, place: Surroundings, prefix: str) -> str:
+def _fill(name: str, place: Surroundings) -> str:
+    """All fields at once: what one of them holds is not looked at for another."""
     text = files("crush.agent").joinpath("prompts", name).read_text("utf-8")
-    filled = (
-        text.replace("{cwd}", place.cwd)
-        .replace("{git}", "yes" if place.is_git else "no")
-        .replace("{day}", place.day)
-        .replace("{platform}", f"{platform.system()} {platform.machine()}")
-    )
-    return f"{prefix}\n\n{filled}" if prefix else filled
+    fields = {"cwd": place.cwd, "day": place.day, "platform": place.platform}
+    return re.sub(r"\{(cwd|day|platform)\}", lambda found: fields[found[1]], text)

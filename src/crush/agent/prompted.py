@@ -19,6 +19,7 @@ class Prompted(Struct, frozen=True, kw_only=True):
         stored: whether the user message was stored with the acceptance; a queued one is not.
         steers: a running turn may take it up before its next step (a prompt without a run id).
         env: the asking client's; never stored or logged.
+        hidden: names of variables that its tools do not see.
         notices: sentences that the user should see before the turn begins.
         can_ask: whether a client that can answer follows the session now.
     """
@@ -30,6 +31,7 @@ class Prompted(Struct, frozen=True, kw_only=True):
     model: ChosenModel
     cwd: str
     env: Mapping[str, str]
+    hidden: frozenset[str]
     umask: int
     rules: Sequence[Rule]
     max_steps: int

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import anyio
+import anyio.to_thread
 import msgspec
 from msgspec import Struct
 
@@ -15,7 +16,6 @@ from crush.agent.loop import Loop, TurnEnd
 from crush.agent.prompt import coder_prompt, small_prompt, surroundings
 from crush.agent.prompted import Prompted
 from crush.agent.reads import SessionReads
-from crush.agent.whole_messages import result_message
 from crush.config.settings import ChosenModel
 from crush.errors import LimitError
 from crush.permissions.broker import Broker
@@ -24,13 +24,12 @@ from crush.store.change import SessionUsage
 from crush.store.store import Store
 from crush.tools.base import AnyTool, ToolContext
 from crush.wire.events import Notice
-from crush.wire.parts import FinishReason, ToolResult
+from crush.wire.parts import FinishReason
 
 SMALL_MODEL_NOTICE = (
     "this small model can chat, but it cannot use tools or write code; "
     "configure a provider for real work"
 )
-HIDDEN_VARIABLES = frozenset({"CRUSH_TOKEN"})
 
 Steer = Callable[[], Awaitable[Sequence[UserTurn]]]
 
@@ -113,7 +112,7 @@ class Turn:
         )
         context = ToolContext(
             cwd=prompted.cwd,
-            env={k: v for k, v in prompted.env.items() if k not in HIDDEN_VARIABLES},
+            env={k: v for k, v in prompted.env.items() if k not in prompted.hidden},
             umask=prompted.umask,
             reads=reads,
             emit_output=lambda _: None,
@@ -138,18 +137,23 @@ class Turn:
         messages = await self._workshop.store.messages(session.id)
         place = surroundings(self._prompted.cwd, created_at=session.created_at)
         prompt = small_prompt if model.small else coder_prompt
-        return ModelRequest(
-            model=model.info.id,
-            system=prompt(place, prefix=model.provider.system_prompt_prefix),
-            turns=turns_from(messages, summary_message_id=session.summary_message_id),
-            tools=() if model.small else tuple(map(_spec, self._workshop.tools.values())),
-            max_tokens=model.selected.max_tokens or model.info.default_max_tokens,
-            temperature=model.selected.temperature,
-            top_p=model.selected.top_p,
-            reasoning_effort=model.selected.reasoning_effort,
-            think=model.selected.think,
-            session_key=session.id,
-        )
+
+        def build() -> ModelRequest:
+            return ModelRequest(
+                model=model.info.id,
+                system=prompt(place),  # a prefix is the adapter's to add
+                turns=turns_from(messages, summary_message_id=session.summary_message_id),
+                tools=() if model.small else tuple(map(_spec, self._workshop.tools.values())),
+                max_tokens=model.selected.max_tokens or model.info.default_max_tokens,
+                temperature=model.selected.temperature,
+                top_p=model.selected.top_p,
+                reasoning_effort=model.selected.reasoning_effort,
+                think=model.selected.think,
+                session_key=session.id,
+            )
+
+        # A long conversation, and the prompt's file, are not the event loop's to read.
+        return await anyio.to_thread.run_sync(build)
 
     def _count(self, usage: Usage | None) -> None:
         run = self._journal.run
@@ -183,17 +187,8 @@ class Turn:
         draft = self.draft
         if draft is None or draft.is_finished:
             return
-        answered = set() if self._calls is None else self._calls.answered()
-        for call in draft.calls():
-            if call.id in answered:
-                continue
-            if not call.finished:
-                draft.tool_call(call.id, call.name, "{}", finished=True)
-            cut = ToolResult(
-                tool_call_id=call.id, name=call.name, content=f"Not finished: {message}.",
-                is_error=True,
-            )  # fmt: skip
-            self._journal.add_whole(result_message(cut, self._journal.run))
+        if self._calls is not None:
+            self._calls.settle(draft, why=f"Not finished: {message}.")
         draft.finish(reason, message=message)
 
 

@@ -13,8 +13,7 @@ from crush.permissions.rules import Need
 from crush.wire.ids import PermissionId, RunId, SessionId
 from crush.wire.permissions import GrantAction, Outcome, PermissionRequest
 
-# A person may be at lunch; a process may not wait for ever.
-ANSWER_WITHIN_S = 30 * 60.0
+_GrantKey = tuple[SessionId, str, str, str, str]
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -38,39 +37,45 @@ class PendingStore(Protocol):
 class _Waiting:
     def __init__(self, request: PermissionRequest, need: Need) -> None:
         self.request = request
-        self.need = need
+        self.grant = _grant_key(request.session_id, need)
         self.answer: Answer | None = None
         self.done = anyio.Event()
+
+    def end(self, answer: Answer) -> Answer:
+        """The first answer; later ones change nothing."""
+        if self.answer is None:
+            self.answer = answer
+            self.done.set()
+        return self.answer
 
 
 class Broker:
     """The open requests of one project; the first answer to each one wins."""
 
-    def __init__(self, *, pending: PendingStore) -> None:
+    def __init__(self, *, pending: PendingStore, answer_within_s: float) -> None:
         self._pending = pending
+        self._answer_within_s = answer_within_s
         self._waiting: dict[PermissionId, _Waiting] = {}
-        self._granted: set[tuple[SessionId, str, str, str]] = set()
+        self._granted: set[_GrantKey] = set()
 
     def remembered(self, session_id: SessionId, need: Need) -> bool:
         """Whether exactly this was allowed for the rest of the session."""
         return _grant_key(session_id, need) in self._granted
 
-    def open_requests(self) -> list[PermissionRequest]:
-        return [waiting.request for waiting in self._waiting.values()]
-
     async def ask(self, request: PermissionRequest, need: Need, *, run_id: RunId) -> Answer:
         """Wait for an answer. Cancelled: the request is withdrawn. Too late: denied."""
         waiting = _Waiting(request, need)
         self._waiting[request.id] = waiting
-        answer = Answer(outcome="withdrawn", by="turn")
         try:
             await self._pending.asked(request, run_id)
-            with anyio.move_on_after(ANSWER_WITHIN_S):
+            with anyio.move_on_after(self._answer_within_s):
                 await waiting.done.wait()
-            answer = waiting.answer or Answer(outcome="deny", by="timeout")
+            waiting.end(Answer(outcome="deny", by="timeout"))
         finally:
+            # An answer that came while the turn was being cut counts: its sender was told so.
+            answer = waiting.end(Answer(outcome="withdrawn", by="turn"))
             del self._waiting[request.id]
-            with anyio.CancelScope(shield=True, deadline=anyio.current_time() + 5):
+            with anyio.CancelScope(shield=True):  # as long as the store takes
                 await self._pending.resolved(request, run_id, answer)
         return answer
 
@@ -81,18 +86,14 @@ class Broker:
         waiting = self._waiting.get(request_id)
         if waiting is None or waiting.answer is not None:
             return False
-        waiting.answer = Answer(outcome=action, by=by, feedback=feedback)
+        answer = waiting.end(Answer(outcome=action, by=by, feedback=feedback))
         if action == "allow_session":
-            self._granted.add(_grant_key(waiting.request.session_id, waiting.need))
-        waiting.done.set()
+            self._granted.add(waiting.grant)
+            for other in self._waiting.values():
+                if other.grant == waiting.grant:  # asked for the same, at the same time
+                    other.end(answer)
         return True
 
-    def allow_all(self, session_id: SessionId | None, *, by: str) -> None:
-        """Answer everything that waits: the user switched permission prompts off."""
-        for waiting in list(self._waiting.values()):
-            if session_id is None or waiting.request.session_id == session_id:
-                self.answer(waiting.request.id, "allow", by=by)
 
-
-def _grant_key(session_id: SessionId, need: Need) -> tuple[SessionId, str, str, str]:
-    return (session_id, need.tool, need.action, need.target)
+def _grant_key(session_id: SessionId, need: Need) -> _GrantKey:
+    return (session_id, need.tool, need.action, need.target, need.directory)

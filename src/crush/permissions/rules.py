@@ -53,7 +53,9 @@ class Rule(Struct, frozen=True, kw_only=True):
 
 
 def is_within(path: str, directory: str) -> bool:
-    """Whether a resolved `path` is `directory` or lies below it."""
+    """Whether a resolved `path` is `directory` or lies below it; one with `..` is not resolved."""
+    if ".." in path.split(os.sep):
+        return False
     return path == directory or path.startswith(directory.rstrip(os.sep) + os.sep)
 
 
@@ -64,7 +66,9 @@ _CHANGES: frozenset[str] = frozenset({"write", "execute"})
 
 
 def mode_rules(mode: Mode, *, read_only: bool, root: str) -> tuple[Rule, ...]:
-    """The rules of a mode for a run whose working directory resolves to `root`."""
+    """The rules of a mode for a run whose working directory resolves to `root`, an absolute path."""
+    if not os.path.isabs(root):  # "" would stand for everywhere
+        raise ValueError(f"the working directory {root!r} is not an absolute path")
     narrowing = (
         (Rule(effect="deny", kinds=_CHANGES, reason="the run is read-only"),) if read_only else ()
     )

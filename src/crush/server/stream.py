@@ -11,7 +11,7 @@ from typing import Protocol
 import anyio
 from aiohttp import web
 
-from crush.agent.feed import GrowingText, Piece, Queued, Subscription
+from crush.agent.feed import NOT_LOGGED, GrowingText, Piece, Queued, Subscription
 from crush.agent.project import Project
 from crush.server.frames import HEARTBEAT, Framer
 from crush.server.output import SSE_HEADERS, Output, ReaderGone, hangup_of
@@ -98,13 +98,14 @@ class Pump:
         is_over = False
         while subscription.queue:
             queued = subscription.queue.popleft()
-            is_news = queued.item.seq > self._seen  # not part of the replay
+            seq = queued.item.seq
+            is_news = seq > self._seen or seq == NOT_LOGGED  # not part of the replay
             if queued.text is not None:
                 if is_news and (rest := subscription.rest_of(queued.text)):
                     frames.append(self._format.pieces([rest]))
                 subscription.ended(queued.text)
             if is_news:
-                self._seen = queued.item.seq
+                self._seen = max(self._seen, seq)
                 frames.append(self._format.committed(queued))
             event = queued.item.event
             if isinstance(event, RunComplete) and event.run.id == until:

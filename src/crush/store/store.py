@@ -7,7 +7,7 @@ the state that they tell of, and returned to be published by the caller afterwar
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Self
 
@@ -32,6 +32,8 @@ from crush.wire.messages import Message, Run, Session
 _log = logging.getLogger(__name__)
 
 PAGE = 1000  # events per read, unless the caller wants another number
+
+Publish = Callable[[Sequence[Committed]], None]
 
 
 class Store:
@@ -96,9 +98,11 @@ class Store:
 
     # Writing. Neither verb is cut by cancellation: what it returns is what was committed.
 
-    async def commit(self, change: Change) -> list[Committed]:
+    async def commit(self, change: Change, *, publish: Publish | None = None) -> list[Committed]:
         """Write a step; its events in order, those made from `sessions` first.
 
+        `publish` gets them as soon as they are committed and in the order of the log, whoever else
+        commits meanwhile; what this returns may come later than another's later events.
         Raises ConflictError for a run that has ended, StoreError when nothing could be written.
         """
         ended = [event.run.id for _, event in change.events if isinstance(event, RunComplete)]
@@ -107,15 +111,19 @@ class Store:
                 lambda connection: self._writer.apply(connection, change),
                 durable=change.durable or bool(ended),
             )
+            if publish is not None:
+                publish(committed)
             if ended:
                 await self._note_ended(ended)
         return committed
 
-    async def accept(self, change: Change, *, idempotency_key: str) -> Acceptance:
+    async def accept(
+        self, change: Change, *, idempotency_key: str, publish: Publish | None = None
+    ) -> Acceptance:
         """Write a step that accepts its one new run; on the disk when this returns.
 
         A run that was accepted before under this key ("" is none) or under this id is returned
-        instead, and nothing is written.
+        instead, and nothing is written. `publish` as in `commit`.
         """
         (run,) = change.runs
         with anyio.CancelScope(shield=True):
@@ -124,6 +132,8 @@ class Store:
                 lambda connection: self._writer.accept(connection, change, idempotency_key),
                 durable=True,
             )
+            if publish is not None:
+                publish(acceptance.committed)
             if acceptance.repeated and acceptance.run.id != run.id:
                 await self._registry.forget(run.id)
         return acceptance
