@@ -40,7 +40,7 @@ def pins(name: str) -> dict[str, str]:
         ("wide.py", "class A:\n" + "    def m(self): ...\n" * 21, "A has 21 methods"),
         ("deep.py", "def f():\n" + "    x = 1\n" * 41, "f has 41 statements"),
         ("nested.py", "def f():\n    def g():\n" + "        x = 1\n" * 40, "f has 41 statements"),
-        ("quiet.py", "def f(): ...  # noqa" + ": E501, C901\n", "never silenced"),
+        ("quiet.py", "def f(): ...  # no" + "qa: E501, C901\n", "never silenced"),
         ("helpers.py", "", "says nothing"),
         ("_utils.py", "", "says nothing"),
     ],
