@@ -8,11 +8,12 @@ from crush.errors import CrushError, Exit, UsageError
 from crush.launch.bind import Listener
 from crush.launch.host import Host, default_host, make_private_dir, parse_host, server_dir
 from crush.launch.lock import LockHeldError
-from crush.launch.ready import report
+from crush.launch.ready import adopt, report
 
 
 def main(parsed: Parsed) -> int:
     ready_fd = int(parsed.number("ready_fd"))
+    ready_fd = adopt(ready_fd) if ready_fd else 0
     start_lock_fd = int(parsed.number("start_lock_fd"))
     instance_id = os.urandom(16).hex()
     try:

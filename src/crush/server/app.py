@@ -85,6 +85,7 @@ class Server:
         self._services: Services | None = None
         self._failure: CrushError = ClosingError("server is shutting down", hint="try again")
         self._engine_ready = anyio.Event()
+        self._site: web.BaseSite
 
     async def run(self, ready_fd: int, start_lock_fd: int) -> None:
         runner = web.AppRunner(
@@ -97,19 +98,19 @@ class Server:
         )
         async with anyio.create_task_group() as tasks, AsyncExitStack() as engine:
             await runner.setup()
-            sites = [await self._listen(runner)]
+            self._site = await self._listen(runner)
             tasks.start_soon(self._watch_signals)
             _report_ready(ready_fd, start_lock_fd)
             log.info(
                 "serving %s, pid %d, build %s", self._host, os.getpid(), self._identity.build_id
             )
             await self._load_engine(tasks, engine)
-            tasks.start_soon(self._look_after, runner, sites)
+            tasks.start_soon(self._look_after, runner)
             await self._lifetime.wait_leaving()
             log.info("leaving")
-            for site in sites:
-                await site.stop()
+            await self._site.stop()
             # The server lock is kept until the databases are closed: the next server needs them.
+            self._listener.withdraw()
             if self._services is not None:
                 await self._services.projects.close()
             await runner.cleanup()
@@ -150,7 +151,7 @@ class Server:
         self._engine_ready.set()
         await anyio.to_thread.run_sync(_import_the_rest)
 
-    async def _look_after(self, runner: web.AppRunner, sites: list[web.BaseSite]) -> None:
+    async def _look_after(self, runner: web.AppRunner) -> None:
         """Every few seconds: is the socket still ours, is anything to be closed, are logs full."""
         while True:
             await anyio.sleep(LOOK_EVERY_S)
@@ -167,7 +168,8 @@ class Server:
                 self._lifetime.leave()
                 return
             log.warning("the socket was removed; listening on a new one")
-            sites.append(await self._listen(runner))
+            removed, self._site = self._site, await self._listen(runner)
+            await removed.stop()
 
     def _rotate_logs(self) -> None:
         for fd, name in ((1, "stdout.log"), (2, "stderr.log")):
@@ -216,12 +218,12 @@ def resolve(name: str) -> "Answer":
 
 
 def _report_ready(ready_fd: int, start_lock_fd: int) -> None:
-    """Tell the client that waits, then let others start: the lock came with us for that."""
+    """Let others start, then tell the client that waits: it would find the lock taken."""
+    if start_lock_fd:
+        os.close(start_lock_fd)
     if ready_fd:
         report(ready_fd, state="ready", pid=os.getpid())
         os.close(ready_fd)
-    if start_lock_fd:
-        os.close(start_lock_fd)
 
 
 def _import_engine() -> None:
