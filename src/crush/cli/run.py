@@ -40,15 +40,21 @@ def _body(parsed: Parsed) -> dict[str, object]:
     """What `POST /v1/runs` gets."""
     if parsed.flag("continue") and parsed.text("session"):
         raise UsageError("--session and --continue exclude each other")
-    prompt = "\n\n".join(part for part in (read_piped(), " ".join(parsed.words)) if part)
+    words = os.fsencode(" ".join(parsed.words)).decode("utf-8", "replace")
+    prompt = "\n\n".join(part for part in (read_piped(), words) if part)
     if not prompt.strip():
         raise UsageError("no prompt provided", hint='crush run "what to do", or pipe it in')
+    cwd, data_dir = cwd_of(parsed), given_data_dir(parsed)
+    for path in (cwd, data_dir):
+        if not _is_utf8(path):
+            raise UsageError(f"the name of {path!r} is not UTF-8", hint="rename it")
     umask = os.umask(0o077)
     os.umask(umask)
     return {
-        "path": cwd_of(parsed),
+        "path": cwd,
         "prompt": prompt,
-        "env": dict(os.environ),
+        # JSON has no place for other bytes; a variable that holds some must not end every run.
+        "env": {k: v for k, v in os.environ.items() if _is_utf8(k) and _is_utf8(v)},
         "model": parsed.text("model"),
         "small_model": parsed.text("small_model"),
         "session": parsed.text("session"),
@@ -59,8 +65,17 @@ def _body(parsed: Parsed) -> dict[str, object]:
         "max_steps": int(parsed.number("max_steps")),
         "timeout_s": parsed.number("timeout"),
         "umask": umask,
-        "data_dir": given_data_dir(parsed),
+        "data_dir": data_dir,
     }
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether what the system gave us as bytes was UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _Following:
@@ -80,7 +95,7 @@ class _Following:
             "POST",
             "/v1/runs",
             headers={**protocol_headers(), "Idempotency-Key": os.urandom(16).hex()},
-            body=json.dumps(body).encode("utf-8", "surrogateescape"),
+            body=json.dumps(body).encode(),
             env=os.environ,
             budget_s=self._budget_s,
         )
