@@ -54,7 +54,7 @@ class Demo:
     def offer_embedded_model(self) -> None:
         """The weights that `make weights` fetched, as if they had been installed here."""
         if not os.path.isdir(MODELS):
-            raise DemoError("the embedded model is not installed: run `make demo`")
+            raise DemoError("the embedded model is not installed: run `make weights`")
         os.symlink(MODELS, os.path.join(self.make("home", ".local", "share", "crush"), "models"))
 
     def offer_scripted_model(self, url: str) -> None:
