@@ -1,8 +1,8 @@
 """A worker of the embedded model whose engine follows a script: the real protocol, no model.
 
 The last thing the user said is the script: `count N`, `forever`, `deaf`, `die`, `die after N`,
-`noise`, `overflow`, `echo`. The name of the weights can make loading fail: `no-engine`, `broken`,
-`die-loading`, `garbage`.
+`noise`, `nonsense`, `overflow`, `echo`. The name of the weights can make loading fail: `no-engine`,
+`old-engine`, `broken`, `die-loading`.
 """
 
 import os
@@ -35,7 +35,9 @@ class FakeEngine:
     def load(self, weights: str) -> Ready | Unusable:
         match os.path.basename(weights):
             case "no-engine":
-                return Unusable("engine", "No module named 'xllamacpp'")
+                return Unusable("missing", "No module named 'xllamacpp'")
+            case "old-engine":
+                return Unusable("engine", "libgomp.so.1: cannot open shared object file")
             case "broken":
                 return Unusable("weights", "not a GGUF file")
             case "die-loading":

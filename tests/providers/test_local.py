@@ -330,7 +330,11 @@ async def test_a_prompt_that_is_too_long_is_an_overflow_and_keeps_the_worker(
 
 @pytest.mark.parametrize(
     ("weights", "hint"),
-    [("/no-engine", "pip install 'pycrush[local]'"), ("/broken", "crush models install local")],
+    [
+        ("/no-engine", "pip install 'pycrush[local]'"),
+        ("/old-engine", "it needs a current xllamacpp and the system's OpenMP library (libgomp1)"),
+        ("/broken", "crush models install local"),
+    ],
 )
 async def test_a_model_that_cannot_be_loaded_names_the_cure(
     models: LocalModels, weights: str, hint: str
@@ -355,7 +359,7 @@ async def test_an_interpreter_without_the_engine_names_the_extra(tmp_path: Path)
     )
     command = (sys.executable, "-c", program, "60")
     async with LocalModels(command=command, verify=lambda _: None) as models:
-        with pytest.raises(ConfigError, match="engine") as caught:
+        with pytest.raises(ConfigError, match="xllamacpp") as caught:
             await ask(models, "hi")
     assert caught.value.hint == "pip install 'pycrush[local]'"
 

@@ -84,7 +84,9 @@ class LlamaEngine:
             # An optional extra, and nobody but this process may pay for it.
             xllamacpp = importlib.import_module("xllamacpp")
             self._server = _open_server(xllamacpp, weights, threads)
-        except ImportError as exc:
+        except ModuleNotFoundError as exc:
+            return Unusable("missing", str(exc))
+        except ImportError as exc:  # a system library that it needs
             return Unusable("engine", str(exc))
         except AttributeError as exc:
             return Unusable("engine", f"this xllamacpp is too old: {exc}")

@@ -36,6 +36,11 @@ _CANCEL_S = 5
 _END_S = 2
 _LINE_BYTES = 1 << 20
 _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT")
+_CURES = {
+    "missing": EXTRA_HINT,
+    "engine": "it needs a current xllamacpp and the system's OpenMP library (libgomp1)",
+    "weights": INSTALL_HINT,
+}
 _STOPS: Mapping[str, StopReason] = {"stop": "end_turn", "length": "max_tokens"}
 _GONE = (
     anyio.EndOfStream,
@@ -82,13 +87,9 @@ class WorkerProcess:
         match message:
             case Ready():
                 return
-            case Unusable(reason="engine", message=cause):
+            case Unusable(reason=reason, message=cause):
                 raise ConfigError(
-                    f"the engine of the embedded model cannot be used: {cause}", hint=EXTRA_HINT
-                )
-            case Unusable(message=cause):
-                raise ConfigError(
-                    f"the embedded model cannot be loaded: {cause}", hint=INSTALL_HINT
+                    f"the embedded model cannot be loaded: {cause}", hint=_CURES[reason]
                 )
             case _:
                 raise self._out_of_step()

@@ -38,7 +38,7 @@ class Ready(Struct, frozen=True, tag_field="type", tag="ready"):
 class Unusable(Struct, frozen=True, tag_field="type", tag="unusable"):
     """The model cannot be loaded; the worker ends."""
 
-    reason: Literal["engine", "weights"]
+    reason: Literal["missing", "engine", "weights"]
     message: str
 
 
