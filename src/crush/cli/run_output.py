@@ -144,13 +144,13 @@ class Printer:
         if self._form == "text":
             if not self._at_line_start:
                 self._out("\n")
-            if code not in {Exit.OK, Exit.DENIED} and result.error is not None:
-                self._err(f"crush: {result.error.get('message')}\n")
-                if result.error.get("hint"):
-                    self._err(f"hint: {result.error['hint']}\n")
         else:
             text = "".join(self._texts.get(result.run.get("message_id", ""), []))
             self._result({**_summary(result.run), "text": text}, code)
+        if result.error is not None and code not in {Exit.OK, Exit.DENIED, Exit.INTERRUPTED}:
+            self._err(f"crush: {result.error.get('message')}\n")
+            if result.error.get("hint"):
+                self._err(f"hint: {result.error['hint']}\n")
         return code
 
     def failed(self, error: CrushError) -> int:

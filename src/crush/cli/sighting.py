@@ -74,7 +74,9 @@ def look_at(host: Host, *, env: Env) -> Sighting:
         detail, hint = blocked
         return Sighting("blocked", detail, hint=hint, holder=holder)
     try:
-        _wait_healthy(host)
+        # A server of this machine that is only busy holds its lock: without one there is no use
+        # in asking again.
+        _wait_healthy(host, PATIENCE_S if holder is not None or host.scheme == "tcp" else 0)
     except NotListeningError:
         return _nothing(host, holder)
     except CrushError as exc:
@@ -119,16 +121,16 @@ def _in_the_way(path: str) -> tuple[str, str] | None:
     return None
 
 
-def _wait_healthy(host: Host) -> None:
+def _wait_healthy(host: Host, patience_s: float) -> None:
     """Return once the server answers. Raises CrushError with the last cause."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while True:
         try:
             probe_health(host, timeout_s=_PROBE_S)
         except NotListeningError:
             raise
         except StartError:
-            if time.monotonic() > deadline:
+            if time.monotonic() >= deadline:
                 raise
             time.sleep(_PAUSE_S)
         else:
