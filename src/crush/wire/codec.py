@@ -6,7 +6,6 @@ import msgspec
 from msgspec import Raw
 
 from crush.wire.events import AnyEvent
-from crush.wire.messages import Message
 from crush.wire.params import PARAMS, Params
 from crush.wire.parts import Opaque, OpaquePart, Part
 
@@ -24,19 +23,14 @@ class _TaggedRaw(msgspec.Struct):
     data: Raw
 
 
-class _RawMessage(msgspec.Struct):
-    parts: list[Raw] | None = None
-
-
 class _EventTag(msgspec.Struct):
     type: str
 
 
 _tagged_raw = msgspec.json.Decoder(_TaggedRaw)
-_raw_message = msgspec.json.Decoder(_RawMessage)
 _event_tag = msgspec.json.Decoder(_EventTag)
-_message = msgspec.json.Decoder(Message)
-_headless = msgspec.json.Decoder(dict[str, Raw])
+_fields = msgspec.json.Decoder(dict[str, Raw])
+_items = msgspec.json.Decoder(list[Raw])
 
 
 def encode(value: object) -> bytes:
@@ -45,8 +39,14 @@ def encode(value: object) -> bytes:
 
 
 def decode(data: bytes | str, kind: type[T]) -> T:
-    """One value of `kind`. Raises msgspec.ValidationError or msgspec.DecodeError."""
-    return msgspec.json.decode(data, type=kind)
+    """One value of `kind`; a part in it that we cannot read becomes an opaque one.
+
+    Raises msgspec.ValidationError or msgspec.DecodeError.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError:
+        return msgspec.json.decode(_mended(Raw(data)), type=kind)
 
 
 def encode_parts(parts: list[Part]) -> bytes:
@@ -73,15 +73,28 @@ def _decode_part(raw: Raw) -> Part:
         return OpaquePart(Opaque(type=tagged.type, data=tagged.data.copy()))
 
 
-def decode_message(data: bytes | str) -> Message:
-    """A message of any origin; parts as in `decode_parts`."""
-    try:
-        return _message.decode(data)
-    except msgspec.ValidationError:
-        fields = _headless.decode(data)
-        parts = [_decode_part(raw) for raw in _raw_message.decode(data).parts or ()]
-        fields["parts"] = Raw(b"[]")
-        return msgspec.structs.replace(_message.decode(_encoder.encode(fields)), parts=parts)
+# Where messages stand: in events of both formats, in lists, in a session's answer.
+_LEADING_TO_PARTS = frozenset({"message", "messages", "payload"})
+_PART_ADDED = b'"part_added"'
+
+
+def _mended(raw: Raw) -> Raw:
+    """The same record with readable parts wherever it holds messages."""
+    start = bytes(raw).lstrip()[:1]
+    if start == b"[":
+        return Raw(_encoder.encode([_mended(item) for item in _items.decode(raw)]))
+    if start != b"{":
+        return raw
+    fields = _fields.decode(raw)
+    for name, value in fields.items():
+        if name == "parts":
+            parts = [_decode_part(part) for part in _raw_parts.decode(value) or ()]
+            fields[name] = Raw(_encoder.encode(parts))
+        elif name == "content" and bytes(fields.get("type", b"")) == _PART_ADDED:
+            fields[name] = Raw(_encoder.encode(_decode_part(value)))
+        elif name in _LEADING_TO_PARTS:
+            fields[name] = _mended(value)
+    return Raw(_encoder.encode(fields))
 
 
 def decode_event(data: bytes | str) -> AnyEvent | None:
@@ -89,9 +102,9 @@ def decode_event(data: bytes | str) -> AnyEvent | None:
     try:
         return _event.decode(data)
     except msgspec.ValidationError:
-        if _event_tag.decode(data).type in _EVENT_TAGS:
-            raise
-        return None
+        if _event_tag.decode(data).type not in _EVENT_TAGS:
+            return None
+        return _event.decode(_mended(Raw(data)))
 
 
 _EVENT_TAGS = frozenset(str(kind.__struct_config__.tag) for kind in get_args(AnyEvent))
