@@ -4,6 +4,7 @@ Owns the table of them. Where apt and root are there a missing one is installed;
 named with the command that installs it. Standard library only.
 """
 
+import ctypes.util
 import importlib.util
 import os
 import shutil
@@ -32,6 +33,11 @@ NEEDS = (
         reason="runs the commands of the shell tool",
         present=lambda: shutil.which("bash") is not None,
     ),
+    Need(
+        package="libgomp1",
+        reason="runs the embedded model's threads",
+        present=lambda: ctypes.util.find_library("gomp") is not None or not _has_apt(),
+    ),
 )
 
 
@@ -47,8 +53,12 @@ def main() -> None:
         sys.exit(f"setup-system: missing: {reasons}; run `sudo apt-get install {names}`")
 
 
+def _has_apt() -> bool:
+    return shutil.which("apt-get") is not None
+
+
 def can_install() -> bool:
-    return shutil.which("apt-get") is not None and hasattr(os, "getuid") and os.getuid() == 0
+    return _has_apt() and hasattr(os, "getuid") and os.getuid() == 0
 
 
 def install(packages: "list[str]") -> None:

@@ -20,16 +20,12 @@ from crush.config.settings import ChosenModel
 from crush.errors import LimitError
 from crush.permissions.broker import Broker
 from crush.providers.base import ModelRequest, Provider, ToolSpec, Usage, UserTurn
+from crush.providers.weights import CHATS_ONLY
 from crush.store.change import SessionUsage
 from crush.store.store import Store
 from crush.tools.base import AnyTool, ToolContext
 from crush.wire.events import Notice
 from crush.wire.parts import FinishReason
-
-SMALL_MODEL_NOTICE = (
-    "this small model can chat, but it cannot use tools or write code; "
-    "configure a provider for real work"
-)
 
 Steer = Callable[[], Awaitable[Sequence[UserTurn]]]
 
@@ -81,7 +77,7 @@ class Turn:
 
     async def _work(self) -> TurnEnd:
         run = self._journal.run
-        small = [SMALL_MODEL_NOTICE] if self._prompted.model.small else []
+        small = [CHATS_ONLY] if self._prompted.model.small else []
         for text in (*self._prompted.notices, *small):
             self._journal.note(Notice(session_id=run.session_id, run_id=run.id, text=text))
         async with anyio.create_task_group() as tasks:
