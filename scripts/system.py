@@ -36,7 +36,7 @@ NEEDS = (
     Need(
         package="libgomp1",
         reason="runs the embedded model's threads",
-        present=lambda: ctypes.util.find_library("gomp") is not None or not _has_apt(),
+        present=lambda: sys.platform != "linux" or ctypes.util.find_library("gomp") is not None,
     ),
 )
 
@@ -53,12 +53,8 @@ def main() -> None:
         sys.exit(f"setup-system: missing: {reasons}; run `sudo apt-get install {names}`")
 
 
-def _has_apt() -> bool:
-    return shutil.which("apt-get") is not None
-
-
 def can_install() -> bool:
-    return _has_apt() and hasattr(os, "getuid") and os.getuid() == 0
+    return shutil.which("apt-get") is not None and hasattr(os, "getuid") and os.getuid() == 0
 
 
 def install(packages: "list[str]") -> None:
