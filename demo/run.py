@@ -19,7 +19,7 @@ ROOT = os.path.dirname(HERE)
 BIN = os.path.dirname(sys.executable)
 CRUSH = os.path.join(BIN, "crush")
 MODELS = os.path.join(ROOT, ".cache", "models")
-QUESTION = "What is a hash table?"
+QUESTION = "In one sentence: what is a hash table?"
 TASK = "One of the tests fails. Find out why and repair it."
 
 
@@ -102,7 +102,10 @@ class Demo:
 
     def stop(self) -> None:
         done = subprocess.run(
-            [CRUSH, "--host", self._host, "stop"], env=self._env, capture_output=True, check=False
+            [CRUSH, "--host", self._host, "stop", "--force"],
+            env=self._env,
+            capture_output=True,
+            check=False,
         )
         if done.returncode:
             raise DemoError(f"the server did not stop: {done.stderr.decode().strip()}")
