@@ -1,1 +1,0 @@
-"""The async API of front ends and programs."""
