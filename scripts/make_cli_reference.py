@@ -27,19 +27,19 @@ with `=`. `--` ends the options: `crush run -- "-1 + 1?"`.
 """
 
 EXIT_CODES = {
-    Exit.OK: "it worked; `crush status`: a server runs that this crush can work with",
-    Exit.ERROR: "it did not; also: no server could be started, `crush stop` found it busy, "
+    "OK": "it worked; `crush status`: a server runs that this crush can work with",
+    "ERROR": "it did not; also: no server could be started, `crush stop` found it busy, "
     "`crush doctor` found a failure, `crush status` found no usable server",
-    Exit.USAGE: "the command line, the prompt or the host cannot be understood",
-    Exit.CONFIG: "the configuration is wrong, or there is no model to ask",
-    Exit.NOT_FOUND: "there is no such session, run or log",
-    Exit.DENIED: "the run ended, but a permission was needed that nobody could give",
-    Exit.LIMIT: "`--max-steps` or `--timeout` was reached",
-    Exit.PROVIDER: "the model's side refused, failed or could not be reached",
-    Exit.SERVER_LOST: "the server died or was stopped during the run",
-    Exit.CANCELLED: "somebody else cancelled the run",
-    Exit.INTERRUPTED: "Ctrl-C",
-    Exit.CLOSED_STDOUT: "whoever read the output went away, as in `crush run … | head -1`",
+    "USAGE": "the command line, the prompt or the host cannot be understood",
+    "CONFIG": "the configuration is wrong, or there is no model to ask",
+    "NOT_FOUND": "there is no such session, run or log",
+    "DENIED": "the run ended, but a permission was needed that nobody could give",
+    "LIMIT": "`--max-steps` or `--timeout` was reached",
+    "PROVIDER": "the model's side refused, failed or could not be reached",
+    "SERVER_LOST": "the server died or was stopped during the run",
+    "CANCELLED": "somebody else cancelled the run",
+    "INTERRUPTED": "Ctrl-C",
+    "CLOSED_STDOUT": "whoever read the output went away, as in `crush run … | head -1`",
 }
 
 FORMATS = """\
@@ -109,8 +109,13 @@ def _commands() -> Iterator[str]:
         yield f"## `{name}`\n\n```text\n{text}```\n"
 
 
+def exit_codes() -> dict[str, int]:
+    """Every exit code by its name, in the order in which `errors` lists them."""
+    return {name: int(value) for name, value in vars(Exit).items() if name.isupper()}
+
+
 def _exit_codes() -> Iterator[str]:
-    rows = [f"| {code.value} | `{code.name}` | {EXIT_CODES[code]} |" for code in Exit]
+    rows = [f"| {code} | `{name}` | {EXIT_CODES[name]} |" for name, code in exit_codes().items()]
     yield "\n".join(("## Exit codes", "", "| code | name | when |", "|---|---|---|", *rows)) + "\n"
 
 

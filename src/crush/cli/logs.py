@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from crush.cli.options import Parsed
 from crush.cli.place import host_of
@@ -19,19 +19,19 @@ _LOOK_EVERY_S = 0.1
 
 def main(parsed: Parsed) -> int:
     path = os.path.join(server_dir(host_of(parsed), os.environ), "stderr.log")
-    log = Log(path)
     follow = parsed.flag("follow")
-    if not follow and not log.exists():
-        raise NotFoundError(f"there is no log at {path}", hint="`crush run` starts a server")
     # What a log quotes must not command the terminal.
     text = LiveText(emit=_write)
-    for data in log.read(int(parsed.number("tail"))):
-        text.feed(data)
-    while follow:
-        sys.stdout.flush()
-        time.sleep(_LOOK_EVERY_S)
-        for data in log.read_more():
+    with Log(path) as log:
+        if not follow and not log.exists():
+            raise NotFoundError(f"there is no log at {path}", hint="`crush run` starts a server")
+        for data in log.read(int(parsed.number("tail"))):
             text.feed(data)
+        while follow:
+            sys.stdout.flush()
+            time.sleep(_LOOK_EVERY_S)
+            for data in log.read_more():
+                text.feed(data)
     text.close()
     return Exit.OK
 
@@ -47,6 +47,13 @@ class Log:
         self._path = path
         self._file: BinaryIO | None = None
         self._is_old = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
 
     def exists(self) -> bool:
         return any(os.path.exists(path) for path in self._paths())

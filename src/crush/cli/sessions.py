@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Json: TypeAlias = dict[str, Any]
 
 _OK = 200
-_BESIDE_TITLE = 34  # short id, date and the spaces between
+_BESIDE_TITLE = 36  # short id, date and the spaces between
 
 
 def choose(_parsed: Parsed) -> int:
