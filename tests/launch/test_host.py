@@ -18,6 +18,7 @@ from crush.launch import host as host_module
 from crush.launch.host import (
     MAX_UNIX_PATH,
     Host,
+    Stream,
     check_peer,
     default_host,
     dial,
@@ -225,7 +226,7 @@ def test_a_full_backlog_is_retried_until_the_time_is_up() -> None:
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(host.address)
             listening.listen(0)
-            waiting: list[socket.socket | PipeStream] = []
+            waiting: list[Stream | socket.socket | PipeStream] = []
             started = time.monotonic()
             with pytest.raises(StartError, match="temporarily unavailable") as caught:
                 waiting.extend(dial(host, timeout_s=0.1) for _ in range(8))

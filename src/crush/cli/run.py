@@ -1,6 +1,5 @@
 """`crush run`: one prompt in, the answer out. Standard library only; events are plain dicts."""
 
-import json
 import os
 import sys
 
@@ -15,6 +14,7 @@ from crush.launch.host import Host
 from crush.launch.http import open_stream, probe_health, request
 from crush.launch.protocol import protocol_headers
 from crush.launch.response import Reply, Response
+from crush.launch.thin_json import dumps
 
 _CANCEL_WITHIN_S = 5.0
 _OK = 200
@@ -95,7 +95,7 @@ class _Following:
             "POST",
             "/v1/runs",
             headers={**protocol_headers(), "Idempotency-Key": os.urandom(16).hex()},
-            body=json.dumps(body).encode(),
+            body=dumps(body).encode(),
             env=os.environ,
             budget_s=self._budget_s,
         )
@@ -151,7 +151,8 @@ class _Following:
 
     def _catch_interrupts(self) -> None:
         """The first Ctrl-C cancels the run and waits for its end, the second leaves at once."""
-        import signal  # noqa: PLC0415 - not before it is needed
+        # `signal` would cost 4 ms: it makes enumerations of these numbers.
+        import _signal  # type: ignore[import-not-found]  # noqa: PLC0415
 
         def interrupt(_number: int, _frame: object) -> None:
             if self._interrupted:
@@ -170,4 +171,4 @@ class _Following:
                 sys.stderr.write(f"crush: the run could not be cancelled: {exc.message}\n")
                 os._exit(Exit.INTERRUPTED)
 
-        signal.signal(signal.SIGINT, interrupt)
+        _signal.signal(_signal.SIGINT, interrupt)

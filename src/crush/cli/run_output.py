@@ -1,9 +1,9 @@
 """What `crush run` prints: the answer on stdout, everything else on stderr, one result at the end."""
 
-import json
 import os
 
 from crush.errors import CrushError, Exit, exit_code_of
+from crush.launch.thin_json import dumps, loads
 
 TYPE_CHECKING = False  # `typing` alone would cost the thin client 4 ms
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Printer:
 
     def event(self, data: str) -> RunResult | None:
         """Show one event; the result, if it was the last."""
-        event: Json = json.loads(data)
+        event: Json = loads(data)
         kind = event.get("type")
         if self._form == "stream-json" and kind != "resync":
             self._out(data + "\n")
@@ -180,7 +180,7 @@ class Printer:
         return Exit.OK
 
     def _result(self, fields: "Json", code: int) -> None:
-        self._out(json.dumps({"type": "result", **fields, "exit_code": int(code)}) + "\n")
+        self._out(dumps({"type": "result", **fields, "exit_code": int(code)}) + "\n")
 
     # -- writing ------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import sys
 import time
 
 from crush.errors import CrushError, HostError, NotListeningError, StartError
-from crush.launch.host import Host, dial, is_loopback, own_uid, split_authority, unix_socket
+from crush.launch.host import Host, dial, is_loopback, own_uid, split_authority, unix_family
 from crush.launch.lock import FileLock, LockHeldError, read_holder, server_lock_path, try_lock
 from crush.paths import Env
 
@@ -189,7 +189,7 @@ def _bind_beside(path: str) -> tuple[socket.socket, str]:
                 continue
             with contextlib.suppress(OSError):
                 os.unlink(stand_in)
-        bound = unix_socket()
+        bound = socket.socket(unix_family())
         try:
             bound.bind(stand_in)
         except OSError as exc:

@@ -5,13 +5,16 @@ imported that only a start needs.
 """
 
 import time
-from collections.abc import Mapping, Sequence
 
 from crush.errors import CrushError, NotListeningError, ProtocolError, ServerLostError, StartError
 from crush.launch.host import Host
 from crush.launch.http import open_stream
 from crush.launch.response import Reply, Response
 from crush.paths import Env
+
+TYPE_CHECKING = False  # `typing` and `collections.abc` alone would cost 4 ms
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 _UPGRADE_REQUIRED = 426
 _SERVER_ERROR = 500
@@ -24,11 +27,11 @@ def open_or_start(
     method: str,
     path: str,
     *,
-    headers: Mapping[str, str],
+    headers: "Mapping[str, str]",
     body: bytes,
     env: Env,
     budget_s: float,
-    command: Sequence[str] | None = None,
+    command: "Sequence[str] | None" = None,
 ) -> Response:
     """`http.open_stream`, with a server that is started, replaced or waited for where necessary.
 
@@ -76,10 +79,10 @@ def _is_final(
     response: Response,
     host: Host,
     *,
-    headers: Mapping[str, str],
+    headers: "Mapping[str, str]",
     env: Env,
     budget_s: float,
-    command: Sequence[str] | None,
+    command: "Sequence[str] | None",
 ) -> bool:
     """Whether the answer is the caller's; False: the same request may now fare better."""
     if response.status == _UPGRADE_REQUIRED:
@@ -107,7 +110,7 @@ def _is_final(
     return True
 
 
-def _range(problem: Mapping[str, object]) -> tuple[int, int]:
+def _range(problem: "Mapping[str, object]") -> tuple[int, int]:
     match problem.get("protocol"):
         case {"min": int(low), "max": int(high)}:
             return low, high

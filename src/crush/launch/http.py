@@ -5,7 +5,6 @@ What starts a server is elsewhere and imported only when nobody answers (`connec
 """
 
 import time
-from collections.abc import Mapping
 
 from crush.errors import (
     BlockedError,
@@ -20,6 +19,8 @@ from crush.launch.response import Reply, Response, read_response
 
 TYPE_CHECKING = False  # `typing` alone would cost the thin client 4 ms
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from crush.launch.host import Connection
     from crush.launch.response import Watch
 
@@ -98,7 +99,7 @@ def request(
     method: str,
     path: str,
     *,
-    headers: Mapping[str, str],
+    headers: "Mapping[str, str]",
     body: bytes,
     timeout_s: float,
 ) -> Reply:
@@ -126,7 +127,7 @@ def open_stream(
     method: str,
     path: str,
     *,
-    headers: Mapping[str, str],
+    headers: "Mapping[str, str]",
     body: bytes,
     budget_s: float,
 ) -> Response:
@@ -154,7 +155,7 @@ def open_stream(
     return response
 
 
-def _encode(host: Host, method: str, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+def _encode(host: Host, method: str, path: str, headers: "Mapping[str, str]", body: bytes) -> bytes:
     fields = {
         "Host": host.address if host.scheme == "tcp" else _LOCAL_NAME,
         "Connection": "close",

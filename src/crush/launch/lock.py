@@ -5,15 +5,15 @@ because clients with different cache directories may share one host; elsewhere i
 state directory, by machine, because a cache may lie on a shared home.
 """
 
+import _socket
 import contextlib
-import json
 import os
-import socket
 import stat
 import sys
 
 from crush.errors import StartError
 from crush.launch.host import Host, make_private_dir, server_dir
+from crush.launch.thin_json import dumps, loads
 from crush.paths import Env
 
 TYPE_CHECKING = False  # `typing` is worth 4 ms
@@ -88,7 +88,7 @@ class FileLock:
         """Write down who holds the lock; only error texts depend on it."""
         os.ftruncate(self._fd, 0)
         os.lseek(self._fd, 0, os.SEEK_SET)
-        os.write(self._fd, json.dumps(holder).encode())
+        os.write(self._fd, dumps(holder).encode())
 
     def __enter__(self) -> "Self":
         return self
@@ -113,7 +113,7 @@ def server_lock_path(host: Host, env: Env) -> str:
 def _path(host: Host, env: Env, kind: str) -> str:
     if host.scheme == "unix":
         return f"{host.address}.{kind}"
-    return os.path.join(server_dir(host, env), f"{socket.gethostname()}.{kind}")
+    return os.path.join(server_dir(host, env), f"{_socket.gethostname()}.{kind}")
 
 
 def try_lock(path: str) -> FileLock | None:
@@ -166,7 +166,7 @@ def find_holder(path: str) -> LockHeldError | None:
 def read_holder(path: str) -> dict[str, object]:
     """What the holder of a server lock wrote down; empty if that cannot be read."""
     with contextlib.suppress(OSError, ValueError), open(path, "rb") as file:
-        holder = json.loads(file.read(4096))
+        holder = loads(file.read(4096))
         if isinstance(holder, dict):
             return holder
     return {}

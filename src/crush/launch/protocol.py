@@ -5,10 +5,13 @@ newer build (architecture §4).
 """
 
 import os
-from collections.abc import Iterator
 
 from crush import __file__ as package_file
 from crush import __version__
+
+TYPE_CHECKING = False  # `typing` and `collections.abc` alone would cost 4 ms
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PROTOCOL_MIN = 1
 PROTOCOL_MAX = 1
@@ -50,7 +53,7 @@ def build_id() -> str:
     return f"{__version__}+{_base36(newest)}"
 
 
-def _source_times(directory: str) -> Iterator[int]:
+def _source_times(directory: str) -> "Iterator[int]":
     try:
         entries = list(os.scandir(directory))
     except OSError:  # a zip archive: its own time is that of all its files

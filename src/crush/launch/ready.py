@@ -6,11 +6,12 @@ the last line. The end of the pipe without one of them means that the server die
 """
 
 import contextlib
-import json
 import os
 import select
 import sys
 import time
+
+from crush.launch.thin_json import dumps, loads
 
 if sys.platform == "win32":
     import _winapi
@@ -21,7 +22,7 @@ _WINDOWS_POLL_S = 0.005
 
 def report(fd: int, *, state: str, pid: int, error: str = "") -> None:
     """Write the line of a server; a spawner that is gone does not matter."""
-    line = json.dumps({"state": state, "pid": pid, "error": error}) + "\n"
+    line = dumps({"state": state, "pid": pid, "error": error}) + "\n"
     with contextlib.suppress(OSError):
         os.write(fd, line.encode())
 
@@ -56,7 +57,7 @@ class ReadyPipe:
             self.ended = not received
         line, _, self._raw = self._raw.partition(b"\n")
         try:
-            value = json.loads(line)
+            value = loads(line)
         except ValueError:
             return {}
         return value if isinstance(value, dict) else {}

@@ -3,13 +3,12 @@
 Written for streams of thousands of small frames: reads of 64 kB, no work per byte.
 """
 
-import json
-from collections.abc import Iterator
-
 from crush.errors import ServerLostError, StartError
+from crush.launch.thin_json import loads
 
 TYPE_CHECKING = False  # `typing` alone would cost the thin client 4 ms
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Protocol, Self
 
     from crush.launch.host import Connection
@@ -87,7 +86,7 @@ class Response:
         """Let another watch judge the silences from here on."""
         self._watch = watch
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self) -> "Iterator[bytes]":
         """The body as it arrives, in pieces of any size; the connection is closed at the end."""
         try:
             while True:
@@ -145,7 +144,7 @@ class Response:
         """The whole body."""
         return b"".join(self.pieces())
 
-    def lines(self) -> Iterator[bytes]:
+    def lines(self) -> "Iterator[bytes]":
         """The body's lines without their ends, each as soon as it is whole; of any length."""
         partial: list[bytes] = []
         for piece in self.pieces():
@@ -160,7 +159,7 @@ class Response:
         if last := b"".join(partial):
             yield last
 
-    def frames(self) -> Iterator[tuple[str, str]]:
+    def frames(self) -> "Iterator[tuple[str, str]]":
         """The events of a stream as `(last id, data)`; comments and other fields are skipped."""
         last_id = ""
         data: list[str] = []
@@ -188,7 +187,7 @@ class Reply:
     def json(self) -> dict[str, object]:
         """The object in the body; an empty one if there is anything else."""
         try:
-            value = json.loads(self.body)
+            value = loads(self.body)
         except ValueError:
             return {}
         return value if isinstance(value, dict) else {}
