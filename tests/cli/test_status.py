@@ -123,10 +123,12 @@ def test_a_server_that_does_not_answer_is_named(machine: Machine) -> None:
     pid = machine.server_pid()
     os.kill(pid, signal.SIGSTOP)
     try:
-        record = status(machine)
+        done = machine.run(machine.root, "status", "--json")
     finally:
         os.kill(pid, signal.SIGCONT)
 
+    record = json.loads(done.stdout)
+    assert done.returncode == Exit.ERROR
     assert (record["state"], record["healthy"], record["pid"]) == ("silent", False, pid)
     assert f"process {pid} is the server but does not answer" in record["detail"]
     assert "crush stop --force" in record["hint"]

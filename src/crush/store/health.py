@@ -11,7 +11,7 @@ from msgspec import Struct
 from crush.store.failures import database_error
 
 _BUSY_MS = 2000
-_STEPS_BETWEEN_LOOKS = 1000
+_STEPS_BETWEEN_LOOKS = 100
 _MOST_PROBLEMS = 5
 
 
