@@ -1,8 +1,9 @@
 r"""A scripted model server: Anthropic Messages and OpenAI Chat Completions, no model behind them.
 
     python tests/fakes/model_server.py [--port 0] [--host 127.0.0.1] [--script FILE] [--log FILE]
+        [--cert FILE]
 
-prints `http://HOST:PORT` as its first line and serves until SIGTERM or SIGINT. In tests:
+prints `http://HOST:PORT` (`https://…` with a certificate) as its first line and serves until SIGTERM or SIGINT. In tests:
 `async with start_model_server() as model:` (same event loop) or `with ModelServerProcess() as
 model:` (a process of its own); both have `url` and the request log. An Anthropic base URL is
 `url`, an OpenAI one `url + "/v1"`. Standard library only; `stream: false` is answered whole.
@@ -57,6 +58,7 @@ import contextlib
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import urllib.request
@@ -72,7 +74,12 @@ from tests.fakes.model_connection import Connection, ConnectionOver, LogEntry, M
 
 @contextlib.asynccontextmanager
 async def start_model_server(
-    *, host: str = "127.0.0.1", port: int = 0, script: Script | None = None, log_path: str = ""
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    script: Script | None = None,
+    log_path: str = "",
+    certificate: str = "",
 ) -> AsyncIterator[ModelServer]:
     """Serve on this event loop for as long as the block lasts; connections end with it."""
     server = ModelServer(script=script, log_path=log_path)
@@ -89,9 +96,13 @@ async def start_model_server(
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
 
-    listener = await asyncio.start_server(handle, host, port, backlog=1024)
+    tls = None
+    if certificate:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+    listener = await asyncio.start_server(handle, host, port, backlog=1024, ssl=tls)
     address = listener.sockets[0].getsockname()
-    server.url = f"http://{host}:{address[1]}"
+    server.url = f"{'https' if tls else 'http'}://{host}:{address[1]}"
     try:
         yield server
     finally:
@@ -107,10 +118,13 @@ async def start_model_server(
 class ModelServerProcess:
     """The same server in a process of its own, ready once the block is entered."""
 
-    def __init__(self, *, script_path: str = "", log_path: str = "", port: int = 0) -> None:
+    def __init__(
+        self, *, script_path: str = "", log_path: str = "", port: int = 0, certificate: str = ""
+    ) -> None:
         self._command = [sys.executable, os.path.abspath(__file__), "--port", str(port)]
         self._command += ["--script", script_path] if script_path else []
         self._command += ["--log", log_path] if log_path else []
+        self._command += ["--cert", certificate] if certificate else []
         self.url = ""
 
     def __enter__(self) -> Self:
@@ -154,7 +168,11 @@ async def _serve_until_signal(options: argparse.Namespace, script: Script | None
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with start_model_server(
-        host=options.host, port=options.port, script=script, log_path=options.log
+        host=options.host,
+        port=options.port,
+        script=script,
+        log_path=options.log,
+        certificate=options.cert,
     ) as server:
         sys.stdout.write(server.url + "\n")
         sys.stdout.flush()
@@ -167,6 +185,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--script", default="", help="a JSON list of steps")
     parser.add_argument("--log", default="", help="a file that gets a JSON line for each request")
+    parser.add_argument("--cert", default="", help="a certificate and its key; makes it https")
     options = parser.parse_args()
     script = None
     if options.script:
