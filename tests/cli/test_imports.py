@@ -9,9 +9,10 @@ import pytest
 
 from tests.e2e.machine import CRUSH, DEADLINE_S, Machine
 
-HEAVY = set(
-    "aiohttp msgspec anyio apsw asyncio argparse typing pathlib dataclasses re enum".split()
-)
+HEAVY = {
+    *("aiohttp", "anyio", "apsw", "msgspec"),
+    *("argparse", "asyncio", "dataclasses", "enum", "pathlib", "re", "typing"),
+}
 ENGINE = {
     "server",
     "agent",

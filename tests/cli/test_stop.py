@@ -116,6 +116,24 @@ def test_force_ends_a_server_whose_socket_is_gone(machine: Machine) -> None:
     wait_until(lambda: not is_alive(pid))
 
 
+def test_a_server_on_tcp_is_seen_and_stopped_like_another(machine: Machine) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        host = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    server = machine.start(machine.root, "server", "-H", host, "--dangerously-no-auth")
+
+    def state() -> str:
+        told = machine.run(machine.root, "status", "--json", "-H", host).stdout
+        return str(json.loads(told)["state"])
+
+    wait_until(lambda: state() == "running")
+    polite = machine.run(machine.root, "stop", "-H", host)
+
+    assert (polite.returncode, polite.stdout) == (0, f"stopped the server at {host}\n")
+    assert ended(server).returncode == 0
+    assert state() == "stopped"
+
+
 def test_a_process_that_only_stands_in_the_lock_file_is_not_killed(machine: Machine) -> None:
     """Its number was written there, but another process holds the lock."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as victim:
