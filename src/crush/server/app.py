@@ -24,6 +24,7 @@ from crush.launch.lock import LockHeldError
 from crush.launch.logs import rotate
 from crush.launch.protocol import build_id
 from crush.launch.ready import report
+from crush.server.bodies import BODY_WITHIN_S, MAX_BODY_BYTES, whole_bodies
 from crush.server.identity import Identity
 from crush.server.lean_aiohttp import web
 from crush.server.lifetime import Lifetime, linger_s
@@ -38,8 +39,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("crush.server")
 
-MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_HEADER_BYTES = 16 * 1024
+# A connection is closed when it has brought no whole request head for so long.
+HEAD_WITHIN_S = 120.0
 FINISH_WITHIN_S = 5.0
 LOOK_EVERY_S = 5.0
 TELL_WHY_S = 1.0
@@ -92,6 +94,7 @@ class Server:
             self._application(),
             access_log=None,
             handler_cancellation=False,
+            keepalive_timeout=HEAD_WITHIN_S,
             shutdown_timeout=FINISH_WITHIN_S,
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
@@ -183,7 +186,11 @@ class Server:
     def _application(self) -> web.Application:
         app = web.Application(
             client_max_size=MAX_BODY_BYTES,
-            middlewares=[problems, guard(is_tcp=self._host.scheme == "tcp")],
+            middlewares=[
+                problems,
+                guard(is_tcp=self._host.scheme == "tcp"),
+                whole_bodies(max_bytes=MAX_BODY_BYTES, within_s=BODY_WITHIN_S),
+            ],
         )
         app.router.add_get("/v1/health", self._health)
         app.router.add_get("/v1/version", self._version)

@@ -35,7 +35,7 @@ class ClassicFormat:
 
     def __init__(self) -> None:
         self._messages: dict[str, LiveMessage] = {}  # that may still change
-        self._texts: dict[str, str] = {}  # of the last finished answer of each session
+        self._answers: dict[str, tuple[str, str]] = {}  # of each session the last: id, text
         self._titles: dict[str, str] = {}
 
     def committed(self, queued: Queued) -> bytes:
@@ -82,7 +82,7 @@ class ClassicFormat:
         message = live.snapshot()
         if any(isinstance(part, FinishPart) for part in message.parts):
             self._messages.pop(event.message_id, None)
-            self._texts[event.session_id] = _text(message)
+            self._answers[event.session_id] = message.id, _text(message)
         else:
             self._messages[event.message_id] = live
         return _message("updated", message)
@@ -98,9 +98,11 @@ class ClassicFormat:
         return _notification(event.tool_call_id, granted=granted, denied=not granted)
 
     def _complete(self, run: Run) -> bytes:
+        if run.folded_into and run.anonymous:
+            return b""  # it ended with the turn that took it up, which tells of the end
         frames = []
         error = run.error.message if run.error is not None else ""
-        text = self._texts.pop(run.session_id, "")
+        message_id, text = self._answers.get(run.session_id, ("", ""))
         if run.state == "done":
             frames.append(
                 classic.AgentEvent(
@@ -118,13 +120,11 @@ class ClassicFormat:
         told = b"".join(
             _frame(classic.ClassicAgentEvent(classic.Change("created", event))) for event in frames
         )
-        if run.folded_into and run.anonymous:
-            return told
         completed = classic.RunCompleted(
             session_id=run.session_id,
             run_id=_id(run),
             message_id=run.message_id,
-            text=text,
+            text=text if message_id == run.message_id else "",
             error=error,
             cancelled=run.state == "cancelled",
         )

@@ -10,12 +10,13 @@ import socket
 import struct
 import sys
 
+import anyio.to_thread
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from crush.errors import ForbiddenError
+from crush.launch.host import Host, is_loopback
 
-_LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _LOCAL_PEERCRED = 1  # macOS <sys/un.h>
 _SOL_LOCAL = 0
 
@@ -30,14 +31,19 @@ def unix_peer_uid(sock: socket.socket) -> int:
 
 
 def tcp_peer_uid(local: tuple[str, int], peer: tuple[str, int]) -> int | None:
-    """The user who owns the other end of a loopback connection; None if the kernel does not say."""
+    """The user who owns the other end of a loopback connection; None if the kernel does not say.
+
+    Reads a table of all connections: for a thread.
+    """
     table = "/proc/net/tcp6" if ":" in peer[0] else "/proc/net/tcp"
     wanted = (_kernel_address(*peer[:2]), _kernel_address(*local[:2]))
     try:
         with open(table, encoding="ascii") as lines:
             for line in lines:
                 fields = line.split()
-                if (fields[1], fields[2]) == wanted:
+                # A closed socket that still has data to deliver belongs to no process: its inode
+                # is 0, and so is its uid, whoever sent that data.
+                if (fields[1], fields[2]) == wanted and fields[9] != "0":
                     return int(fields[7])
     except OSError:
         return None
@@ -60,17 +66,27 @@ def check_unix(request: web.Request) -> None:
         raise ForbiddenError("this server belongs to another user")
 
 
-def check_tcp(request: web.Request) -> None:
+async def check_tcp(request: web.Request) -> None:
     """Loopback tcp without a token: our own user and one of our names, or nobody."""
-    name = request.headers.get("Host", "").rsplit(":", 1)[0]
-    if name not in _LOOPBACK_NAMES:
-        raise ForbiddenError(f"host {name!r} is not served here")
+    authority = request.headers.get("Host", "")
+    if not is_ours(authority):
+        raise ForbiddenError(f"host {authority!r} is not served here")
     transport = request.transport
     if transport is None:
         raise ForbiddenError("the connection is gone")
-    uid = tcp_peer_uid(transport.get_extra_info("sockname"), transport.get_extra_info("peername"))
-    if uid != os.geteuid():
+    ends = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+    if await anyio.to_thread.run_sync(tcp_peer_uid, *ends) != os.geteuid():
         raise ForbiddenError("this server belongs to another user")
+
+
+def is_ours(authority: str) -> bool:
+    """Whether a Host header names this machine by a name that nobody else can make resolve to it."""
+    for address in (authority.lower(), f"{authority.lower()}:80"):
+        try:
+            return is_loopback(Host(scheme="tcp", address=address))
+        except ValueError:  # the port may be missing
+            continue
+    return False
 
 
 def check_browser(request: web.Request) -> None:
@@ -83,12 +99,14 @@ def check_browser(request: web.Request) -> None:
 
 def guard(*, is_tcp: bool) -> Middleware:
     """The middleware that runs the checks before anything else."""
-    check_peer = check_tcp if is_tcp else check_unix
 
     @web.middleware
     async def peers(request: web.Request, handler: Handler) -> web.StreamResponse:
         check_browser(request)
-        check_peer(request)
+        if is_tcp:
+            await check_tcp(request)
+        else:
+            check_unix(request)
         return await handler(request)
 
     return peers
