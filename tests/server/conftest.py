@@ -1,11 +1,14 @@
 """A home for each test, one scripted model for all, and servers in the test's own event loop."""
 
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from crush.launch.host import parse_host
+from crush.providers import registry
+from crush.providers.registry import HttpPool
 from tests.fakes.model_server import ModelServerProcess
 from tests.server.site import Site, free_tcp_host, serving
 
@@ -24,6 +27,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(home))
     for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
         monkeypatch.delenv(name, raising=False)
+    # Nobody learns more from a retry that waits.
+    monkeypatch.setattr(registry, "HttpPool", partial(HttpPool, backoff_s=(0.0, 0.0, 0.0)))
     return tmp_path
 
 

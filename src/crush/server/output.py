@@ -39,6 +39,13 @@ class Output:
         self._request = request
         self._response = response
 
+    async def begin(self) -> None:
+        """Status and headers, at once. Raises ReaderGone."""
+        try:
+            await self._response.prepare(self._request)
+        except (ConnectionError, RuntimeError) as exc:
+            raise ReaderGone from exc
+
     async def write(self, data: bytes, *, within_s: float = WRITE_WITHIN_S) -> None:
         """Raises ReaderGone."""
         try:

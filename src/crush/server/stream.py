@@ -4,21 +4,21 @@ Both formats share one pump: committed events in order, then what has grown, mer
 frame per part per 33 ms or 512 code points. Format 2 is written here; the classic one in `classic`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
 import anyio
 from aiohttp import web
 
-from crush.agent.feed import NOT_LOGGED, GrowingText, Piece, Queued, Subscription
+from crush.agent.feed import NOT_LOGGED, Piece, Queued, Subscription
 from crush.agent.project import Project
 from crush.server.frames import HEARTBEAT, Framer
 from crush.server.output import SSE_HEADERS, Output, ReaderGone, hangup_of
-from crush.wire.events import Committed, PartEnded, RunComplete
-from crush.wire.ids import MessageId, RunId, SessionId
-from crush.wire.messages import Run
-from crush.wire.parts import ReasoningPart, TextPart
+from crush.server.replay import LogPrunedError, Replay
+from crush.wire.events import Committed, RunComplete
+from crush.wire.ids import RunId
+from crush.wire.messages import ENDED, Run
 
 FRAME_EVERY_S = 0.033
 HEARTBEAT_S = 15.0
@@ -124,28 +124,27 @@ class RunStream:
         self._subscription = subscription
 
     async def answer(self, request: web.Request, *, after: int | None) -> web.StreamResponse:
-        """Stream until the end or the hang-up; complete when it returns. `after` None: live only.
-
-        The request's body must have been read.
-        """
+        """Stream until the end or the hang-up; complete when it returns. `after` None: live only."""
         response = web.StreamResponse(headers={**SSE_HEADERS, "Crush-Run-Id": self._run.id})
-        output = Output(request, response)
-        with hangup_of(request) as lost:
-            await response.prepare(request)
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_end_on, lost, tasks.cancel_scope)
-                with suppress(ReaderGone):
-                    await self._stream(output, after)
-                    await output.finish()
-                tasks.cancel_scope.cancel()
-        return response
+        return await stream_to(request, response, lambda output: self._stream(output, after))
 
     async def _stream(self, output: Output, after: int | None) -> None:
-        framer = Framer(self._project.feed.epoch, after=after or 0)
+        framer = Framer(self._project.feed.epoch, after=max(after or 0, 0))
         seen = 0
         if after is not None:
-            seen, is_over = await self._replay(output, framer, after)
-            if is_over:
+            store, run_id = self._project.store, self._run.id
+            replay = Replay(
+                store=store,
+                framer=framer,
+                read=lambda place: store.events_of_run(run_id, place),
+                until=run_id,
+            )
+            try:
+                seen = await replay.run(output, after=after)
+            except LogPrunedError:
+                await output.write(framer.resync() + await self._known_end(framer))
+                return
+            if replay.is_over:
                 return
         pump = Pump(
             subscription=self._subscription,
@@ -155,60 +154,38 @@ class RunStream:
         )
         await pump.run(until=self._run.id)
 
-    async def _replay(self, output: Output, framer: Framer, after: int) -> tuple[int, bool]:
-        """What the store has after the cursor. Text of ended parts comes as one delta each."""
-        store = self._project.store
-        seen = after
-        while True:
-            events = await store.events_of_run(self._run.id, seen)
-            if events is None:
-                await output.write(framer.resync())
-                return seen, True
-            if not events:
-                return seen, False
-            texts = await _texts(self._project, self._run.session_id, events)
-            frames: list[bytes] = []
-            for item in events:
-                event = item.event
-                if isinstance(event, PartEnded) and (event.message_id, event.part) in texts:
-                    frames.append(framer.piece(_whole(item, event, texts)))
-                frames.append(framer.committed(item))
-            await output.write(b"".join(frames))
-            seen = events[-1].seq
-            if isinstance(events[-1].event, RunComplete):
-                return seen, True
+    async def _known_end(self, framer: Framer) -> bytes:
+        """The end of a run whose events are gone, so that nobody waits for it."""
+        run = await self._project.store.run(self._run.id)
+        if run.state not in ENDED:
+            return b""
+        event = RunComplete(session_id=run.session_id, run=run)
+        return framer.committed(Committed(seq=NOT_LOGGED, run_id=run.id, event=event))
+
+
+async def stream_to(
+    request: web.Request,
+    response: web.StreamResponse,
+    write: Callable[[Output], Awaitable[None]],
+) -> web.StreamResponse:
+    """Let `write` stream until it is done or the client hangs up; the end is a clean one.
+
+    The request's body must have been read.
+    """
+    output = Output(request, response)
+    with hangup_of(request) as lost, suppress(ReaderGone):
+        if lost.is_set():
+            return response
+        await output.begin()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_end_on, lost, tasks.cancel_scope)
+            with suppress(ReaderGone):
+                await write(output)
+                await output.finish()
+            tasks.cancel_scope.cancel()
+    return response
 
 
 async def _end_on(lost: anyio.Event, scope: anyio.CancelScope) -> None:
     await lost.wait()
     scope.cancel()
-
-
-def _whole(item: Committed, event: PartEnded, texts: dict[tuple[MessageId, int], str]) -> Piece:
-    source = GrowingText(
-        kind=event.kind,
-        owner=event.message_id,
-        part=event.part,
-        session_id=event.session_id,
-        run_id=item.run_id,
-    )
-    return Piece(source, 0, texts[event.message_id, event.part])
-
-
-async def _texts(
-    project: Project, session_id: SessionId, events: Sequence[Committed]
-) -> dict[tuple[MessageId, int], str]:
-    """The text of every streamed part that these events end, as the store has it."""
-    ended = {item.event.message_id for item in events if isinstance(item.event, PartEnded)}
-    if not ended:
-        return {}
-    found: dict[tuple[MessageId, int], str] = {}
-    for message in await project.store.messages(session_id):
-        if message.id not in ended:
-            continue
-        for index, part in enumerate(message.parts):
-            if isinstance(part, TextPart):
-                found[message.id, index] = part.data.text
-            elif isinstance(part, ReasoningPart):
-                found[message.id, index] = part.data.thinking
-    return found

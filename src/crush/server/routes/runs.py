@@ -17,6 +17,7 @@ from crush.launch.protocol import (
     overlaps,
     parse_range,
 )
+from crush.server.replay import place_of
 from crush.server.runs import find_place, order_from
 from crush.server.services import Services, body_of, empty_response, json_response
 from crush.server.stream import RunStream
@@ -81,10 +82,10 @@ async def cancel(request: web.Request, services: Services) -> web.StreamResponse
 async def events(request: web.Request, services: Services) -> web.StreamResponse:
     """Follow a run from `?after=<epoch>.<seq>`, or from its beginning."""
     run_id = RunId(request.match_info["run_id"])
-    await request.read()
+    cursor = request.query.get("after", "")
     async with services.projects.of_run(run_id) as project:
         found = _known(project, run_id)
-        after = _cursor(request.query.get("after", ""), found)
+        after = place_of(cursor, epoch=found.feed.epoch) if cursor else 0
         with _following(services, found, run_id) as subscription:
             run = await found.store.run(run_id)
             if run.state in ENDED:
@@ -107,16 +108,6 @@ def _known(project: Project | None, run_id: RunId) -> Project:
     if project is None:
         raise NotFoundError(f"run {run_id!r} not found")
     return project
-
-
-def _cursor(text: str, project: Project) -> int:
-    """The sequence number behind which to go on; a cursor of another epoch counts as none."""
-    if not text:
-        return 0
-    epoch, _, seq = text.rpartition(".")
-    if not seq.isascii() or not seq.isdigit():
-        raise UsageError(f"after {text!r} is not a cursor", hint="use the id of an event")
-    return int(seq) if epoch == project.feed.epoch else 0
 
 
 def _check_protocol(request: web.Request, services: Services) -> None:

@@ -35,7 +35,7 @@ async def create(request: web.Request, services: Services) -> web.StreamResponse
     session = Session(
         id=SessionId(str(uuid.uuid4())), title=wanted.title, created_at=now, updated_at=now
     )
-    project.feed.publish(await project.store.commit(Change(sessions=[session])))
+    await project.store.commit(Change(sessions=[session]), publish=project.feed.publish)
     return json_response(session)
 
 
