@@ -52,6 +52,8 @@ class Site:
     def project(self, name: str = "p", **provider: object) -> Path:
         """A directory whose configuration names the scripted model."""
         directory = self.root / name
+        if directory.exists() and not provider:
+            return directory
         directory.mkdir(exist_ok=True)
         model = {"id": "m", "name": "M", "context_window": 200_000, "default_max_tokens": 4096}
         chosen = {"provider": "fake", "model": "m", "max_tokens": 4096}

@@ -3,12 +3,26 @@
 import json
 import sqlite3
 from copy import deepcopy
+from typing import Any
 
 import anyio
 import pytest
+from msgspec import structs
 
+from crush.store.change import Change
+from crush.wire.events import (
+    CommittedEvent,
+    MessageReset,
+    MessageStarted,
+    PartAdded,
+    PartEnded,
+)
+from crush.wire.ids import MessageId, RunId
+from crush.wire.messages import Message
+from crush.wire.parts import Text, TextPart
 from tests.server.fold import State
 from tests.server.site import Event, Site
+from tests.wire.samples import PARTS
 
 Frame = tuple[str, Event]
 
@@ -77,6 +91,43 @@ async def test_a_live_run_resumed_at_any_place_comes_to_the_same_end(site: Site)
     assert len(ends) == len(run.frames)
     for end in ends:
         assert end.known() == whole.known()
+
+
+async def test_what_a_retry_voided_is_not_told_again(site: Site) -> None:
+    """Its text is kept nowhere; that of the second attempt would stand in its place."""
+    latch = site.root / "latch"
+    async with site.start(f"SAY begin\nLATCH {latch}") as run:
+        await run.until("delta")
+        (project,) = site.services.busy()
+        of_run: dict[str, Any] = {
+            "session_id": project.actors()[0].session_id,
+            "run_id": run.run_id,
+        }
+        of_message: dict[str, Any] = {**of_run, "message_id": "again"}
+        header = Message(
+            parts=[], id=MessageId("again"), role="assistant", session_id=of_run["session_id"]
+        )
+        finish = PARTS["finish-bare"]
+        events: list[CommittedEvent] = [
+            MessageStarted(message=header, **of_run),
+            PartEnded(part=0, kind="text", size=3, **of_message),
+            PartAdded(part=1, content=PARTS["tool_call"], **of_message),
+            MessageReset(**of_message),
+            PartEnded(part=0, kind="text", size=3, **of_message),
+            PartAdded(part=1, content=finish, **of_message),
+        ]
+        stored = structs.replace(header, parts=[TextPart(Text(text="new")), finish])
+        run_id = RunId(run.run_id)
+        change = Change(messages=[stored], events=[(run_id, event) for event in events])
+        await project.store.commit(change)
+        async with site.follow(run.run_id) as again:
+            await again.until("part_added", part=1)
+        latch.touch()
+        await run.rest()
+    told = [event for _, event in again.frames if event.get("message_id") == "again"]
+    kinds = [event["type"] for event in told]
+    assert kinds == ["message_reset", "delta", "part_ended", "part_added"]
+    assert folded(again.frames).messages["again"]["parts"][0]["data"] == {"text": "new"}
 
 
 async def test_the_stream_of_a_run_tells_what_the_store_keeps(site: Site) -> None:

@@ -247,7 +247,7 @@ def _import_engine() -> None:
 
 def _import_the_rest() -> None:
     """What a later run can need: an upgrade of the installed files must not reach a running server."""
-    for name in ("crush.providers.anthropic", "crush.providers.openai_chat"):
+    for name in ("crush.providers.anthropic", "crush.providers.openai_chat", "pathspec"):
         import_module(name)
     for _, _, name in ROUTES:
         resolve(name)

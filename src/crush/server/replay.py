@@ -11,7 +11,7 @@ from crush.errors import UsageError
 from crush.server.frames import Framer
 from crush.server.output import Output
 from crush.store.store import Store
-from crush.wire.events import Committed, MessageReset, PartEnded, RunComplete
+from crush.wire.events import Committed, MessageReset, PartAdded, PartEnded, RunComplete
 from crush.wire.ids import MessageId, RunId, SessionId
 from crush.wire.parts import ReasoningPart, TextPart
 
@@ -91,14 +91,14 @@ class Replay:
 
 
 def _lasting(events: Sequence[Committed]) -> list[Committed]:
-    """Without the ends of parts that a later reset voids: their text is kept nowhere."""
+    """Without the parts that a later reset voids: their text is kept nowhere."""
     lasting: list[Committed] = []
     given_up: set[MessageId] = set()
     for item in reversed(events):
         event = item.event
         if isinstance(event, MessageReset):
             given_up.add(event.message_id)
-        if not (isinstance(event, PartEnded) and event.message_id in given_up):
+        if not (isinstance(event, PartAdded | PartEnded) and event.message_id in given_up):
             lasting.append(item)
     lasting.reverse()
     return lasting

@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
+from crush.agent.feed import Subscription
 from crush.agent.project import Order, Project
 from crush.config.choose import choose_model
 from crush.config.load import Config, load_config
@@ -137,26 +138,36 @@ class Owners:
         self._tasks = tasks
         self._grace_s = grace_s
         self._owned: dict[RunId, tuple[Project, SessionId]] = {}
-        self._in_grace: set[RunId] = set()
+        self._left_at: dict[RunId, float] = {}  # when the last follower of a run left
 
     def own(self, project: Project, run_id: RunId, session_id: SessionId) -> None:
         """This run lives only while somebody follows it."""
         self._owned[run_id] = (project, session_id)
 
-    def look(self, project: Project) -> None:
-        """A stream of this project ended: start the grace of runs that lost their last follower."""
-        for run_id, (owner, session_id) in list(self._owned.items()):
-            if owner is not project:
-                continue
+    def look(self, project: Project, stream: Subscription) -> None:
+        """A stream of this project began or ended: who still follows what it followed?"""
+        for run_id in self._followed_by(project, stream):
+            session_id = self._owned[run_id][1]
             if not project.is_live(run_id):
                 del self._owned[run_id]
-            elif run_id not in self._in_grace and not project.feed.followers(session_id, run_id):
-                self._in_grace.add(run_id)
-                self._tasks.start_soon(self._cancel_later, project, run_id, session_id)
+                self._left_at.pop(run_id, None)
+            elif project.feed.followers(session_id, run_id):
+                self._left_at.pop(run_id, None)
+            elif run_id not in self._left_at:
+                self._left_at[run_id] = anyio.current_time()
+                self._tasks.start_soon(self._cancel_later, project, run_id, self._left_at[run_id])
 
-    async def _cancel_later(self, project: Project, run_id: RunId, session_id: SessionId) -> None:
+    def _followed_by(self, project: Project, stream: Subscription) -> list[RunId]:
+        if stream.run_id is not None:
+            return [stream.run_id] if stream.run_id in self._owned else []
+        return [
+            run_id
+            for run_id, (owner, session_id) in self._owned.items()
+            if owner is project and stream.wants(session_id, run_id)
+        ]
+
+    async def _cancel_later(self, project: Project, run_id: RunId, left_at: float) -> None:
         await anyio.sleep(self._grace_s)
-        self._in_grace.discard(run_id)
-        if not project.feed.followers(session_id, run_id):
-            self._owned.pop(run_id, None)
+        if self._left_at.get(run_id) == left_at:  # nobody has come since
+            del self._owned[run_id], self._left_at[run_id]
             await project.cancel_run(run_id)

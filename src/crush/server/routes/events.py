@@ -32,6 +32,7 @@ async def events(request: web.Request, services: Services) -> web.StreamResponse
         session_id=session_id,
         can_answer=request.query.get("can_answer") == "1" if form == "2" else claim.interactive,
     )
+    services.owners.look(workspace.project, subscription)
     try:
         if form == "1":
             response: web.StreamResponse = CloseDelimited(headers=SSE_HEADERS)
@@ -45,7 +46,7 @@ async def events(request: web.Request, services: Services) -> web.StreamResponse
     finally:
         feed.unsubscribe(subscription)
         services.claims.detach(workspace.id, client_id)
-        services.owners.look(workspace.project)
+        services.owners.look(workspace.project, subscription)
 
 
 async def _classic(output: Output, subscription: Subscription) -> None:

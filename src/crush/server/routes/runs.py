@@ -97,11 +97,12 @@ async def events(request: web.Request, services: Services) -> web.StreamResponse
 @contextmanager
 def _following(services: Services, project: Project, run_id: RunId) -> Iterator[Subscription]:
     subscription = project.feed.subscribe(run_id=run_id)
+    services.owners.look(project, subscription)
     try:
         yield subscription
     finally:
         project.feed.unsubscribe(subscription)
-        services.owners.look(project)
+        services.owners.look(project, subscription)
 
 
 def _known(project: Project | None, run_id: RunId) -> Project:
