@@ -4,10 +4,10 @@ Nothing of a repository enters it but the name of the working directory. What ma
 session lives (branch, files, whether there is a repository) is the tools' to find out.
 """
 
+import os
 import platform
 import re
 import time
-from importlib.resources import files
 
 from msgspec import Struct
 
@@ -42,6 +42,8 @@ def small_prompt(place: Surroundings) -> str:
 
 def _fill(name: str, place: Surroundings) -> str:
     """All fields at once: what one of them holds is not looked at for another."""
-    text = files("crush.agent").joinpath("prompts", name).read_text("utf-8")
+    # `importlib.resources` would cost 4 ms of a server's start.
+    with open(os.path.join(os.path.dirname(__file__), "prompts", name), encoding="utf-8") as file:
+        text = file.read()
     fields = {"cwd": place.cwd, "day": place.day, "platform": place.platform}
     return re.sub(r"\{(cwd|day|platform)\}", lambda found: fields[found[1]], text)
