@@ -5,6 +5,7 @@ import pytest
 from crush.agent.draft import Draft
 from crush.agent.feed import Piece
 from crush.agent.journal import Journal
+from crush.agent.live_output import LiveOutput
 from crush.agent.reads import SessionReads
 from crush.errors import StoreError
 from crush.store.change import Change
@@ -129,9 +130,9 @@ async def test_the_end_writes_everything_that_is_left_and_comes_last(bench: Benc
     journal = await _journal(bench)
     draft = Draft(journal, model="m", provider="p")
     draft.text("words")
-    output = journal.start_output(ToolCallId("c"))
-    journal.grow_output(output, "seen by nobody")
-    journal.end_output(output)
+    output = LiveOutput(journal, ToolCallId("c"))
+    output.grow("seen by nobody")
+    output.end()
     draft.finish("end_turn")
     first = Run(id=journal.run.id, session_id=journal.run.session_id, state="done")
     await journal.end(first, [])

@@ -13,9 +13,9 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from crush.agent.draft import Draft
-from crush.agent.feed import GrowingText
 from crush.agent.gate import Gate
 from crush.agent.journal import Journal
+from crush.agent.live_output import LiveOutput
 from crush.agent.whole_messages import result_message
 from crush.errors import ToolError
 from crush.providers.base import ToolCallReady
@@ -163,18 +163,16 @@ class CallRunner:
             args = call.tool.parse(call.event.input)
         except (msgspec.DecodeError, RecursionError) as exc:
             return _failure(f"The arguments of {call.event.name} are not valid: {exc}.")
-        output = self._journal.start_output(ToolCallId(call.event.id))
+        output = LiveOutput(self._journal, ToolCallId(call.event.id))
         try:
             return await self._permitted(call, call.tool, args, output)
         finally:
-            self._journal.end_output(output)
+            output.end()
 
     async def _permitted(
-        self, call: _Call, tool: AnyTool, args: msgspec.Struct, output: GrowingText
+        self, call: _Call, tool: AnyTool, args: msgspec.Struct, output: LiveOutput
     ) -> ToolResult:
-        context = msgspec.structs.replace(
-            self._context, emit_output=lambda text: self._journal.grow_output(output, text)
-        )
+        context = msgspec.structs.replace(self._context, emit_output=output.grow)
         needs = await anyio.to_thread.run_sync(tool.tool.needs, args, context)
         verdict = await self._gate.check(call.event.id, needs)
         if not verdict.allowed:

@@ -22,7 +22,7 @@ from crush.wire.events import (
     RunComplete,
     RunUpdated,
 )
-from crush.wire.ids import MessageId, ToolCallId
+from crush.wire.ids import MessageId
 from crush.wire.messages import Message, Run, RunState
 
 ON_DISK_WITHIN_S = 0.25
@@ -46,7 +46,7 @@ class Journal:
 
     def __init__(self, *, store: Store, feed: Feed, run: Run) -> None:
         self._store = store
-        self._feed = feed
+        self.feed = feed
         self.run = run
         self._stored_run = run
         self._live: LiveMessage | None = None
@@ -112,32 +112,16 @@ class Journal:
         if self._events:
             self._hidden.append((self._told + len(self._events), text))
         else:
-            self._feed.show(text)
+            self.feed.show(text)
 
     def grow(self, text: GrowingText, piece: str) -> None:
         """More of a text of the open message."""
         self._growth += 1
-        self._feed.grow(text, piece)
+        self.feed.grow(text, piece)
 
-    def start_output(self, call_id: ToolCallId) -> GrowingText:
-        """The live output of a running tool: shown, never stored."""
-        output = GrowingText(
-            kind="tool_output",
-            owner=call_id,
-            part=0,
-            session_id=self.run.session_id,
-            run_id=self.run.id,
-        )
-        self._feed.open_output(output)
-        self.begin(output)
-        return output
-
-    def grow_output(self, output: GrowingText, piece: str) -> None:
-        self._feed.grow(output, piece)
-
-    def end_output(self, output: GrowingText) -> None:
-        self._feed.close_output(output)
-        self._hidden = [item for item in self._hidden if item[1] is not output]
+    def drop(self, text: GrowingText) -> None:
+        """A text that ended before it could be shown."""
+        self._hidden = [item for item in self._hidden if item[1] is not text]
 
     # -- commits ------------------------------------------------------------------------------
 
@@ -165,9 +149,9 @@ class Journal:
     def abandon(self) -> None:
         """The end could not be stored: nothing of this turn grows any more."""
         for live in (*self._opened, *([self._live] if self._live else ())):
-            self._feed.close_message(live.header.id)
+            self.feed.close_message(live.header.id)
         for message_id in self._closed:
-            self._feed.close_message(message_id)
+            self.feed.close_message(message_id)
 
     async def _commit(self, *, ended: Sequence[Run]) -> None:
         batch = self._batch()
@@ -209,16 +193,16 @@ class Journal:
     def _publish(self, batch: _Batch, count: int, committed: Sequence[Committed]) -> None:
         self._forget(batch)
         for live in batch.opened:
-            self._feed.open(live)
+            self.feed.open(live)
         first = len(committed) - count
         texts = {
             first + place: text for place, (_, text) in enumerate(batch.events) if text is not None
         }
-        self._feed.publish(committed, texts)
+        self.feed.publish(committed, texts)
         for message_id in batch.closed:
-            self._feed.close_message(message_id)
+            self.feed.close_message(message_id)
         while self._hidden and self._hidden[0][0] <= self._told:
-            self._feed.show(self._hidden.pop(0)[1])
+            self.feed.show(self._hidden.pop(0)[1])
 
     def _forget(self, batch: _Batch) -> None:
         """Drop what is committed; what came meanwhile stays."""

@@ -1,0 +1,28 @@
+"""What a running tool writes, as people who watch see it: shown, never stored."""
+
+from crush.agent.feed import GrowingText
+from crush.agent.journal import Journal
+from crush.wire.ids import ToolCallId
+
+
+class LiveOutput:
+    """The output of one call, from its start to `end`."""
+
+    def __init__(self, journal: Journal, call_id: ToolCallId) -> None:
+        self._journal = journal
+        self._text = GrowingText(
+            kind="tool_output",
+            owner=call_id,
+            part=0,
+            session_id=journal.run.session_id,
+            run_id=journal.run.id,
+        )
+        journal.feed.open_output(self._text)
+        journal.begin(self._text)
+
+    def grow(self, piece: str) -> None:
+        self._journal.feed.grow(self._text, piece)
+
+    def end(self) -> None:
+        self._journal.feed.close_output(self._text)
+        self._journal.drop(self._text)
