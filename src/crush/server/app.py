@@ -45,6 +45,7 @@ HEAD_WITHIN_S = 120.0
 FINISH_WITHIN_S = 5.0
 LOOK_EVERY_S = 5.0
 TELL_WHY_S = 1.0
+REST_WITHIN_S = 10.0
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -152,6 +153,12 @@ class Server:
             self._lifetime.leave()
             return
         self._engine_ready.set()
+        tasks.start_soon(self._load_the_rest)
+
+    async def _load_the_rest(self) -> None:
+        # Beside the first run it would cost that one 10 ms: two threads take turns of 5.
+        with anyio.move_on_after(REST_WITHIN_S):
+            await self._lifetime.wait_unneeded()
         await anyio.to_thread.run_sync(_import_the_rest)
 
     async def _look_after(self, runner: web.AppRunner) -> None:

@@ -25,14 +25,14 @@ def detach_grace_s(env: Mapping[str, str]) -> float:
 class Claim:
     """One client's hold on one workspace."""
 
-    __slots__ = ("expires_at", "interactive", "released", "session_id", "streams")
+    __slots__ = ("arriving", "expires_at", "interactive", "released", "streams")
 
     def __init__(self, expires_at: float) -> None:
         self.expires_at = expires_at
         self.streams = 0
         self.released = False
+        self.arriving = True  # created, and no stream since
         self.interactive = False  # the client said that a person can answer
-        self.session_id = ""
 
 
 class Claims:
@@ -55,12 +55,14 @@ class Claims:
             self._lifetime.take()
         claim.expires_at = anyio.current_time() + CREATE_GRACE_S
         claim.released = False
+        claim.arriving = True
         return claim
 
     def attach(self, workspace_id: WorkspaceId, client_id: ClientId) -> Claim:
         """A stream begins; attaching without a create makes a claim too."""
         claim = self._claims.get((workspace_id, client_id)) or self.create(workspace_id, client_id)
         claim.streams += 1
+        claim.arriving = False
         return claim
 
     def detach(self, workspace_id: WorkspaceId, client_id: ClientId) -> None:

@@ -87,6 +87,11 @@ class Lifetime:
             if scope.cancelled_caught:
                 self._leaving.set()
 
+    async def wait_unneeded(self) -> None:
+        """Until nothing needs the server, if only for a moment."""
+        while self._holds:
+            await self._changed.wait()
+
     def _tell(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()

@@ -25,12 +25,16 @@ async def info(request: web.Request, services: Services) -> web.StreamResponse:
 
 
 async def init(request: web.Request, services: Services) -> web.StreamResponse:
-    """Nothing to set up; but now it is known whether a person sits at this client (W1)."""
+    """Nothing to set up; but now it is known whether a person sits at this client (W1).
+
+    Clients of May 2026 send no body, and of those only the terminal asks for this.
+    """
     workspace = _workspace(request, services)
     wanted = await body_of(request, AgentInit)
+    interactive = wanted.interactive or not await request.read()
     for claim in services.claims.of(workspace.id):
-        if not claim.streams:  # the one that is just arriving
-            claim.interactive = wanted.interactive
+        if claim.arriving:
+            claim.interactive = interactive
     return empty_response()
 
 
