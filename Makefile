@@ -22,7 +22,8 @@ setup-system: python ## install the Debian packages that are missing, or name th
 setup: setup-system ## make .venv: the pinned requirements and the package
 	@$(PYTHON) scripts/setup.py
 
-setup-dev: setup-system ## make .venv with the development tools too
+setup-dev: python ## make .venv with the development tools too
+	@$(PYTHON) scripts/system.py --dev
 	@$(PYTHON) scripts/setup.py --dev
 
 weights: setup ## fetch the embedded model's weights (93 MB) to .cache

@@ -40,13 +40,28 @@ NEEDS = (
     ),
 )
 
+# `--dev`: what the tests run and the program does not.
+DEV_NEEDS = (
+    Need(
+        package="zsh",
+        reason="tries its completion",
+        present=lambda: shutil.which("zsh") is not None,
+    ),
+    Need(
+        package="fish",
+        reason="tries its completion",
+        present=lambda: shutil.which("fish") is not None,
+    ),
+)
+
 
 def main() -> None:
-    missing = [need for need in NEEDS if not need.present()]
+    needs = NEEDS + DEV_NEEDS if "--dev" in sys.argv[1:] else NEEDS
+    missing = [need for need in needs if not need.present()]
     if missing and can_install():
         install([need.package for need in missing])
         importlib.invalidate_caches()
-        missing = [need for need in NEEDS if not need.present()]
+        missing = [need for need in needs if not need.present()]
     if missing:
         names = " ".join(need.package for need in missing)
         reasons = ", ".join(f"{need.package} {need.reason}" for need in missing)

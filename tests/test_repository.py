@@ -74,7 +74,10 @@ def test_the_size_check_lets_the_limits_themselves_pass(tmp_path: Path) -> None:
 def test_the_import_contracts_refuse(tmp_path: Path, path: str, text: str, contract: str) -> None:
     shutil.copytree(ROOT / "src/crush", tmp_path / "crush", ignore=shutil.ignore_patterns("*.pyc"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    (tmp_path / "crush" / path).write_text(text)
+    offender = tmp_path / "crush" / path
+    offender.parent.mkdir(exist_ok=True)
+    (offender.parent / "__init__.py").touch()
+    offender.write_text(text)
     program = "import sys; from importlinter.cli import lint_imports_command as c; c()"
     command = [
         sys.executable,
