@@ -1,6 +1,6 @@
 """The body of every answer that is not a success (docs/reference/wire.md)."""
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 
 class ProtocolRange(Struct, frozen=True, kw_only=True):
@@ -17,7 +17,7 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     message: str
-    code: str = "internal"
+    code: str = field(default_factory=lambda: "internal")
     hint: str = ""
     protocol: ProtocolRange | None = None
     replaceable: bool = False
