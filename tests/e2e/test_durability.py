@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +192,54 @@ def test_a_broken_configuration_fails_its_run_only(machine: Machine) -> None:
     assert done.returncode == Exit.CONFIG
     assert f"{broken}/crush.json:2:8" in done.stderr
     assert machine.run(fine, "run", "hi").returncode == Exit.OK
+
+
+def test_a_data_directory_that_was_removed_is_made_again(machine: Machine) -> None:
+    """And not written to a file without a name, which nobody would ever find."""
+    project = machine.project("p")
+    assert machine.run(project, "run", "hi").returncode == Exit.OK
+    shutil.rmtree(project / ".crush")
+    again = machine.run(project, "run", "SAY again")
+    assert (again.returncode, again.stdout) == (Exit.OK, "again\n")
+    shown = machine.run(project, "session", "last")
+    assert "again" in shown.stdout, shown.stderr
+
+
+def test_a_run_whose_database_was_removed_does_not_end_well(machine: Machine) -> None:
+    project = machine.project("p")
+    running = machine.start(project, "run", f"SAY begin\nLATCH {latch(machine)}\nSAY end")
+    assert running.stdout is not None
+    assert running.stdout.read(5) == "begin"
+    shutil.rmtree(project / ".crush")
+    latch(machine).touch()
+    done = ended(running)
+    assert done.returncode == Exit.ERROR
+    assert "the database was moved" in done.stderr
+
+
+def test_one_spoilt_database_stops_nobody_else(machine: Machine) -> None:
+    spoilt, fine = machine.project("spoilt"), machine.project("fine")
+    machine.run(spoilt, "run", "--detach", f"LATCH {latch(machine)}")
+    pid = machine.server_pid()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not is_alive(pid))
+    with closing(sqlite3.connect(spoilt / ".crush" / "crush.db")) as database, database:
+        database.execute("UPDATE goose_db_version SET version_id = 'x'")
+    assert machine.run(fine, "run", "hi").returncode == Exit.OK
+    refused = machine.run(spoilt, "run", "hi")
+    assert refused.returncode == Exit.ERROR
+    assert "no crush has written" in refused.stderr
+
+
+def test_a_database_that_another_program_locks_makes_only_its_own_project_wait(
+    machine: Machine,
+) -> None:
+    locked, fine = machine.project("locked"), machine.project("fine")
+    machine.run(locked, "run", "--detach", f"LATCH {latch(machine)}")
+    pid = machine.server_pid()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not is_alive(pid))
+    with closing(sqlite3.connect(locked / ".crush" / "crush.db")) as database:
+        database.execute("BEGIN IMMEDIATE")
+        assert machine.run(fine, "run", "hi").returncode == Exit.OK
+    assert machine.run(locked, "run", "SAY on").stdout == "on\n"

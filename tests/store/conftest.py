@@ -2,16 +2,31 @@
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from crush.store.change import Limits
 from crush.store.registry import Registry
+from crush.store.startup import Opened
 from crush.store.store import Store
 
 OpenStore = Callable[..., Awaitable[Store]]
+
+
+def opener(registry: Registry, *, owner: str) -> Opened:
+    """Opens a data directory for as long as a block lasts, as a server would."""
+
+    @asynccontextmanager
+    async def opened(data_dir: str) -> AsyncIterator[Store]:
+        store = await Store.open(data_dir, owner=owner, registry=registry, limits=Limits())
+        try:
+            yield store
+        finally:
+            await store.close()
+
+    return opened
 
 
 @pytest.fixture

@@ -1,9 +1,13 @@
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import anyio
 import pytest
 
 from crush.errors import NotFoundError
 from crush.store.change import Acceptance, Change
 from crush.store.registry import Registry
+from crush.store.startup import recover_all
 from crush.store.store import Store
 from crush.wire.ids import RunId
 from tests.store import records
@@ -22,7 +26,7 @@ async def test_an_accepted_run_is_on_the_disk_and_in_the_registry(
     assert [item.seq for item in acceptance.committed] == [1, 2]
     assert await store.run(RID) == change.runs[0]
     assert await registry.data_dir_of(RID) == store.data_dir
-    assert await registry.unfinished_databases() == [store.data_dir]
+    assert list(await registry.unfinished()) == [store.data_dir]
 
 
 async def test_a_known_key_returns_the_run_that_it_began_and_writes_nothing(
@@ -90,7 +94,7 @@ async def test_two_hundred_runs_at_once_all_end(store: Store, registry: Registry
             tasks.start_soon(one, number)
 
     assert await store.unfinished_runs() == []
-    assert await registry.unfinished_databases() == []
+    assert list(await registry.unfinished()) == []
     assert len(await store.sessions()) == 200
 
 
@@ -98,10 +102,14 @@ async def test_an_acceptance_that_fails_is_settled_later(store: Store, registry:
     orphan = Change(runs=[records.run(session_id="nowhere")])
     with pytest.raises(NotFoundError):
         await store.accept(orphan, idempotency_key="k")
-    assert await registry.unfinished_databases() == [store.data_dir]
+    assert list(await registry.unfinished()) == [store.data_dir]
 
-    await registry.settle(store.data_dir, unfinished=())
+    @asynccontextmanager
+    async def opened(_data_dir: str) -> AsyncIterator[Store]:
+        yield store
 
-    assert await registry.unfinished_databases() == []
+    await recover_all(await registry.unfinished(), registry=registry, opened=opened)
+
+    assert list(await registry.unfinished()) == []
     accepted = await store.accept(records.acceptance(), idempotency_key="k")
     assert not accepted.repeated

@@ -15,6 +15,7 @@ from crush.store.store import Store
 from crush.wire.events import Notice, RunComplete
 from crush.wire.parts import FinishPart, ToolResultPart
 from tests.store.children import child, read_line
+from tests.store.conftest import opener
 from tests.store.records import RID, SID
 
 WRITER = str(Path(__file__).with_name("crashing_writer.py"))
@@ -68,9 +69,11 @@ def test_a_turn_cut_by_kill_is_ended_at_the_next_start(state: str, data_dir: str
 
 async def _recover_and_check(state: str, data_dir: str) -> None:
     registry = await Registry.open(state)
-    assert await registry.unfinished_databases() == [data_dir]
-    await recover_all(registry=registry, owner="next", limits=Limits())
-    assert await registry.unfinished_databases() == []
+    assert list(await registry.unfinished()) == [data_dir]
+    await recover_all(
+        await registry.unfinished(), registry=registry, opened=opener(registry, owner="next")
+    )
+    assert list(await registry.unfinished()) == []
 
     store = await Store.open(data_dir, owner="next", registry=registry, limits=Limits())
     run = await store.run(RID)

@@ -227,7 +227,7 @@ async def test_a_replaced_database_is_not_read_in_the_place_of_ours(
     os.rename(path, f"{path}.old")
     write_file(path, b"")
 
-    with pytest.raises(StoreError, match="moved or replaced"):
+    with pytest.raises(StoreError, match="moved, replaced or removed"):
         await store.sessions()
 
 

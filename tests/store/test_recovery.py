@@ -2,7 +2,8 @@ import apsw
 import msgspec
 import pytest
 
-from crush.store.change import Change, Limits, Pending, QueuedPrompt
+from crush.errors import StoreError
+from crush.store.change import Change, Pending, QueuedPrompt
 from crush.store.registry import Registry
 from crush.store.startup import recover_all
 from crush.store.store import Store
@@ -30,7 +31,7 @@ from crush.wire.parts import (
     ToolResultPart,
 )
 from tests.store import records
-from tests.store.conftest import OpenStore
+from tests.store.conftest import OpenStore, opener
 from tests.store.records import RID, SID, message, session, started, text
 
 OPEN = ToolCall(id="call-open", name="bash", input='{"command":"make"}', finished=True)
@@ -276,10 +277,49 @@ async def test_start_recovers_the_listed_databases_and_passes_over_what_it_canno
     await registry.add(RunId("gone"), f"{data_dir}-gone")
     await registry.add(RunId("orphan"), data_dir)
 
-    await recover_all(registry=registry, owner="next", limits=Limits())
+    await recover_all(
+        await registry.unfinished(), registry=registry, opened=opener(registry, owner="next")
+    )
 
-    assert await registry.unfinished_databases() == [held.data_dir]
+    assert list(await registry.unfinished()) == [held.data_dir]
     assert held.data_dir in caplog.text
     store = await open_store(owner="next")
     assert (await store.run(RID)).state == "interrupted"
     assert (await held.run(RunId("held"))).state == "queued"
+
+
+async def test_a_row_that_no_crush_wrote_is_an_error_of_its_database_alone(
+    open_store: OpenStore, registry: Registry, data_dir: str
+) -> None:
+    """Recovery meets it first, and the other databases must not wait for ever behind it."""
+    spoilt = await open_store(path=f"{data_dir}-spoilt", owner="dead")
+    await spoilt.accept(records.acceptance("spoilt"), idempotency_key="")
+    await spoilt._database.write(
+        lambda connection: connection.execute("UPDATE goose_db_version SET version_id = 'x'")
+    )
+    await spoilt.close()
+    await crash(await open_store(owner="dead"))
+
+    await recover_all(
+        await registry.unfinished(), registry=registry, opened=opener(registry, owner="next")
+    )
+
+    assert list(await registry.unfinished()) == [spoilt.data_dir]
+    with pytest.raises(StoreError, match="no crush has written"):
+        await open_store(path=f"{data_dir}-spoilt", owner="next")
+
+
+@pytest.mark.parametrize("body", ["text where bytes belong", b"{}", b"[" * 100_000])
+async def test_a_run_whose_row_cannot_be_read_is_ended_all_the_same(
+    open_store: OpenStore, body: str | bytes
+) -> None:
+    store = await open_store(owner="dead")
+    await store.accept(records.acceptance(), idempotency_key="")
+    await store._database.write(
+        lambda connection: connection.execute("UPDATE py_runs SET body = ?", (body,))
+    )
+    await store.close()
+
+    again = await open_store(owner="next")
+
+    assert (await again.run(RID)).state == "interrupted"

@@ -20,30 +20,30 @@ async def test_a_run_is_found_by_its_id_also_after_its_end(registry: Registry) -
     await registry.finish([ONE], "/a")
 
     assert await registry.data_dir_of(ONE) == "/a"
-    assert await registry.unfinished_databases() == []
+    assert list(await registry.unfinished()) == []
     assert await registry.data_dir_of(TWO) is None
 
 
 async def test_databases_with_unfinished_runs_are_listed_once_each(registry: Registry) -> None:
     for run_id, data_dir in ((ONE, "/b"), (TWO, "/a"), (THREE, "/b")):
         await registry.add(run_id, data_dir)
-    assert await registry.unfinished_databases() == ["/b", "/a"]
+    assert list(await registry.unfinished()) == ["/b", "/a"]
 
     await registry.finish([ONE], "/b")
-    assert await registry.unfinished_databases() == ["/a", "/b"]
+    assert list(await registry.unfinished()) == ["/a", "/b"]
 
-    await registry.settle("/b", unfinished=[])
-    assert await registry.unfinished_databases() == ["/a"]
+    await registry.finish([THREE], "/b")
+    assert await registry.unfinished() == {"/a": [TWO]}
 
 
-async def test_settling_keeps_what_goes_on(registry: Registry) -> None:
+async def test_a_run_that_was_not_committed_is_forgotten(registry: Registry) -> None:
     await registry.add(ONE, "/a")
     await registry.add(TWO, "/a")
 
-    await registry.settle("/a", unfinished=[TWO])
+    await registry.finish([ONE], "/a")
     await registry.forget(TWO)
 
-    assert await registry.unfinished_databases() == []
+    assert list(await registry.unfinished()) == []
     assert await registry.data_dir_of(TWO) is None
 
 
@@ -58,7 +58,7 @@ async def test_it_survives_its_server_and_serves_two(tmp_path: Path) -> None:
 
     third = await Registry.open(path)
 
-    assert len(await third.unfinished_databases()) == 20
+    assert len(await third.unfinished()) == 20
     await third.close()
 
 
@@ -73,7 +73,7 @@ async def test_a_run_that_moved_with_its_directory_is_found_in_its_new_place(
     moved = await open_store(path=f"{data_dir}-moved", owner="next")
 
     assert await registry.data_dir_of(records.RID) == moved.data_dir
-    assert await registry.unfinished_databases() == []
+    assert list(await registry.unfinished()) == []
 
 
 async def test_a_registry_that_cannot_be_written_does_not_take_back_an_end(

@@ -276,14 +276,12 @@ async def _compose(
     from crush.server.runs import Owners  # noqa: PLC0415
     from crush.server.services import Services  # noqa: PLC0415
     from crush.server.workspaces import Workspaces  # noqa: PLC0415
-    from crush.store.change import Limits  # noqa: PLC0415
     from crush.store.registry import Registry  # noqa: PLC0415
-    from crush.store.startup import recover_all  # noqa: PLC0415
     from crush.tools.registry import core_tools  # noqa: PLC0415
 
     registry = await Registry.open(paths.registry_db(os.environ))
     stack.push_async_callback(registry.close)
-    await recover_all(registry=registry, owner=identity.instance_id, limits=Limits())
+    left = await registry.unfinished()
     pool = await stack.enter_async_context(HttpPool())
     models = await stack.enter_async_context(
         LocalModels(command=worker_command(), verify=verify_weights)
@@ -297,6 +295,8 @@ async def _compose(
         tasks=tasks,
         lifetime=lifetime,
     )
+    # Beside the first requests: a database that another program locks makes nobody else wait.
+    tasks.start_soon(projects.recover, left)
     claims = Claims(lifetime=lifetime, grace_s=grace_s)
     return Services(
         identity=identity,

@@ -1,9 +1,11 @@
 """The open projects: one per data directory, opened once, closed when nobody needs it."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
+import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from crush.agent.project import Project
@@ -13,6 +15,7 @@ from crush.providers.base import Provider
 from crush.server.lifetime import Lifetime
 from crush.store.change import Limits
 from crush.store.registry import Registry
+from crush.store.startup import recover_all
 from crush.store.store import Store
 from crush.tools.base import AnyTool
 from crush.wire.ids import RunId
@@ -53,12 +56,15 @@ class Projects:
     @asynccontextmanager
     async def use(self, data_dir: str) -> AsyncIterator[Project]:
         """The project of a data directory; it stays open at least as long as the block."""
+        # One database, whatever links lead to it.
+        data_dir = await anyio.to_thread.run_sync(os.path.realpath, data_dir)
         if self._closing:
             raise ClosingError("server is shutting down", hint="try again")
         entry = self._open.setdefault(data_dir, _Open())
         entry.users += 1
         try:
             async with entry.lock:
+                await _let_go_if_moved(entry)
                 if entry.project is None:
                     entry.project = await self._create(data_dir)
                 project = entry.project
@@ -76,6 +82,15 @@ class Projects:
             return
         async with self.use(data_dir) as project:
             yield project
+
+    async def recover(self, listed: Mapping[str, Sequence[RunId]]) -> None:
+        """End what dead servers left unfinished, as the registry listed it at the start."""
+        await recover_all(listed, registry=self._registry, opened=self._store)
+
+    @asynccontextmanager
+    async def _store(self, data_dir: str) -> AsyncIterator[Store]:
+        async with self.use(data_dir) as project:
+            yield project.store
 
     async def _create(self, data_dir: str) -> Project:
         store = await Store.open(
@@ -118,3 +133,13 @@ class Projects:
             for entry in self._open.values():
                 if entry.project is not None:
                     tasks.start_soon(entry.project.close)
+
+
+async def _let_go_if_moved(entry: _Open) -> None:
+    """Close a database that was moved or removed, unless it is in use: then its users are told."""
+    project = entry.project
+    if project is None or project.is_busy or entry.users > 1:
+        return
+    if not await anyio.to_thread.run_sync(project.store.is_in_place):
+        entry.project = None
+        await project.close()

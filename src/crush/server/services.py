@@ -40,7 +40,7 @@ async def body_of(request: web.Request, kind: type[T]) -> T:
     data = await request.read()
     try:
         return decode(data or b"{}", kind)
-    except (DecodeError, ValidationError) as exc:
+    except (DecodeError, ValidationError, RecursionError) as exc:
         raise UsageError(f"failed to decode request: {exc}") from exc
 
 

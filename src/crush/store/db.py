@@ -15,6 +15,7 @@ from typing import Self, TypeVar
 import anyio
 import anyio.to_thread
 import apsw
+import msgspec
 
 from crush.errors import StoreError
 from crush.store.failures import database_error
@@ -34,6 +35,15 @@ _WRITER_PRAGMAS = (
     "cache_size=-8000",
     "journal_size_limit=16777216",
     "fullfsync=ON",  # macOS alone: there, fsync leaves the data in the drive's cache
+)
+# The file may come with a repository or from another program: rows can hold anything.
+_UNREADABLE = (
+    apsw.Error,
+    msgspec.MsgspecError,
+    ValueError,
+    TypeError,
+    RecursionError,
+    OverflowError,
 )
 _FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
 
@@ -112,7 +122,7 @@ class Database:
                 self._writer.execute(f"PRAGMA {pragma}")
             self._inode = _inode(self._path)
             return prepare(self._writer)
-        except apsw.Error as exc:
+        except _UNREADABLE as exc:
             raise database_error(exc, self._path) from exc
 
     def _transact(self, job: Job[T], *, durable: bool) -> T:
@@ -120,8 +130,10 @@ class Database:
             raise StoreError(f"{self._path}: the database is closed")
         try:
             self._set_synchronous(self._writer, "FULL" if durable or not self._wal else "NORMAL")
+            if durable:
+                self._require_in_place()
             return in_transaction(self._writer, job)
-        except apsw.Error as exc:
+        except _UNREADABLE as exc:
             raise database_error(exc, self._path) from exc
 
     def _set_synchronous(self, connection: apsw.Connection, level: str) -> None:
@@ -136,20 +148,31 @@ class Database:
                 return _in_snapshot(connection, job)
             finally:
                 self._idle_readers.append(connection)
-        except apsw.Error as exc:
+        except _UNREADABLE as exc:
             raise database_error(exc, self._path) from exc
 
     def _open_reader(self) -> apsw.Connection:
         reader = _connect(self._path, _FLAGS)
-        if _inode(self._path) != self._inode:
+        try:
+            self._require_in_place()
+        except StoreError:
             reader.close()
-            raise StoreError(
-                f"{self._path}: the database was moved or replaced while it was open",
-                hint="Stop the server (`crush stop`) and start again.",
-            )
+            raise
         for pragma in ("query_only=ON", "cache_size=-2000"):
             reader.execute(f"PRAGMA {pragma}")
         return reader
+
+    def is_in_place(self) -> bool:
+        """Whether the file that we write to is the one that others find. Blocks for a moment."""
+        return _inode(self._path) == self._inode
+
+    def _require_in_place(self) -> None:
+        """What is written to a file without a name is lost: better to say so."""
+        if not self.is_in_place():
+            raise StoreError(
+                f"{self._path}: the database was moved, replaced or removed while it was open",
+                hint="Put it back, or try again once everything that uses it has ended.",
+            )
 
     def _close_connections(self) -> None:
         while self._idle_readers:

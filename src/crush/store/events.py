@@ -127,7 +127,7 @@ def _delete_through(connection: apsw.Connection, last: int) -> None:
 def _read(rows: apsw.Cursor) -> Iterator[Committed]:
     """Events that a newer version wrote in a way of its own are passed over, as unknown ones are."""
     for seq, run_id, body in rows:
-        with suppress(msgspec.DecodeError):
+        with suppress(msgspec.MsgspecError, TypeError, ValueError, RecursionError):
             event = codec.decode_event(bytes(body))
             if event is not None and not isinstance(event, Delta | ToolOutput):
                 yield Committed(seq=int(seq), run_id=RunId(str(run_id)), event=event)

@@ -1,10 +1,13 @@
 """SQLite's and the system's errors as `StoreError`s that say what to do, in one table."""
 
 import errno
+import logging
 
 import apsw
 
 from crush.errors import CrushError, NotFoundError, StoreError
+
+_log = logging.getLogger(__name__)
 
 _BY_KIND: tuple[tuple[type[apsw.Error], str, str], ...] = (
     (apsw.FullError, "the disk is full", "Free some space; nothing that was committed is lost."),
@@ -46,13 +49,19 @@ _BY_ERRNO = {
 }
 
 
-def database_error(exc: apsw.Error, path: str) -> CrushError:
-    """`exc` in the words of the table; an unknown one keeps SQLite's own."""
+def database_error(exc: Exception, path: str) -> CrushError:
+    """`exc` in the words of the table; an unknown one of SQLite keeps its own."""
     if getattr(exc, "extendedresult", 0) == apsw.SQLITE_CONSTRAINT_FOREIGNKEY:
         return NotFoundError("the session that this belongs to is gone")
     for kind, message, hint in _BY_KIND:
         if isinstance(exc, kind):
             return StoreError(f"{path}: {message} ({exc})", hint=hint)
+    if not isinstance(exc, apsw.Error):
+        _log.error("%s: unreadable row", path, exc_info=exc)
+        return StoreError(
+            f"{path}: holds what no crush has written ({type(exc).__name__}: {exc})",
+            hint="Put back a copy from the `backups` directory, or move the file away.",
+        )
     return StoreError(f"{path}: {exc}")
 
 

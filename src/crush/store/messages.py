@@ -88,6 +88,6 @@ def _parts(stored: Value) -> list[Part]:
         return []
     try:
         return codec.decode_parts(stored)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         text = stored if isinstance(stored, str) else stored.decode(errors="replace")
         return [OpaquePart(Opaque(type="", data=msgspec.Raw(codec.encode(text))))]

@@ -5,6 +5,7 @@ are additive and never edited once released; each leaves its record with its wor
 """
 
 import os
+import re
 import secrets
 from collections.abc import Callable
 from typing import Final
@@ -208,7 +209,8 @@ def _epoch(connection: apsw.Connection, path: str) -> str:
     inode = str(os.stat(path).st_ino)
     rows = connection.execute("SELECT key, value FROM py_meta WHERE key IN ('epoch', 'inode')")
     meta = {str(key): str(value) for key, value in rows}
-    if meta.get("inode") == inode and "epoch" in meta:
+    # It becomes part of every cursor: one that is not of our making may hold anything.
+    if meta.get("inode") == inode and re.fullmatch("[0-9a-f]{16}", meta.get("epoch", "")):
         return meta["epoch"]
     epoch = secrets.token_hex(8)
     for pair in (("epoch", epoch), ("inode", inode)):

@@ -144,7 +144,7 @@ def _whole_input(text: str) -> str:
     """Arguments that broke off are no JSON, and no provider takes them back."""
     try:
         msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return "{}"
     return text
 

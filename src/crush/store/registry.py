@@ -4,7 +4,7 @@ An entry is written before the run's own commit, so a run that exists is always 
 without a run is harmless and settled when its database is next opened. Servers share the file.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Self
 
 import anyio.to_thread
@@ -74,18 +74,6 @@ class Registry:
             lambda connection: connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
         )
 
-    async def settle(self, data_dir: str, *, unfinished: Collection[RunId]) -> None:
-        """Of this database only `unfinished` are: it was opened, or it is gone."""
-
-        def job(connection: apsw.Connection) -> None:
-            rows = connection.execute(
-                "SELECT id FROM runs WHERE data_dir = ? AND finished = 0", (data_dir,)
-            )
-            over = [(key,) for (key,) in rows.fetchall() if key not in unfinished]
-            connection.executemany("UPDATE runs SET finished = 1 WHERE id = ?", over)
-
-        await self._database.write(job)
-
     async def data_dir_of(self, run_id: RunId) -> str | None:
         def job(connection: apsw.Connection) -> str | None:
             row = connection.execute("SELECT data_dir FROM runs WHERE id = ?", (run_id,)).fetchone()
@@ -93,14 +81,17 @@ class Registry:
 
         return await self._database.read(job)
 
-    async def unfinished_databases(self) -> Sequence[str]:
-        """Data directories with unfinished runs, oldest first."""
+    async def unfinished(self) -> Mapping[str, Sequence[RunId]]:
+        """The unfinished runs of each data directory, oldest first."""
 
-        def job(connection: apsw.Connection) -> list[str]:
+        def job(connection: apsw.Connection) -> dict[str, list[RunId]]:
+            listed: dict[str, list[RunId]] = {}
             rows = connection.execute(
-                "SELECT data_dir FROM runs WHERE finished = 0 GROUP BY data_dir ORDER BY min(seq)"
+                "SELECT data_dir, id FROM runs WHERE finished = 0 ORDER BY seq"
             )
-            return [str(data_dir) for (data_dir,) in rows]
+            for data_dir, run_id in rows:
+                listed.setdefault(str(data_dir), []).append(RunId(str(run_id)))
+            return listed
 
         return await self._database.read(job)
 

@@ -98,7 +98,7 @@ def _read(rows: apsw.Cursor) -> Iterator[Run]:
     for run_id, session_id, completed, body in rows:
         try:
             yield codec.decode(bytes(body), Run)
-        except msgspec.DecodeError:
+        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
             # A newer version wrote it, in words of its own; what it is about, the columns tell.
             state: RunState = "interrupted" if completed else "running"
             yield Run(id=RunId(str(run_id)), session_id=SessionId(str(session_id)), state=state)

@@ -89,6 +89,10 @@ class Store:
             undo.pop_all()
         return store
 
+    def is_in_place(self) -> bool:
+        """Whether the database is still where it was opened. Blocks for a moment."""
+        return self._database.is_in_place()
+
     async def close(self) -> None:
         """Finish what was handed over, then let others open the data directory."""
         with anyio.CancelScope(shield=True):
