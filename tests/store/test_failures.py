@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -12,6 +13,7 @@ import apsw
 import pytest
 
 from crush.errors import StoreError
+from crush.store import db
 from crush.store.change import Change
 from crush.store.db import Database
 from crush.store.directory import is_local
@@ -272,3 +274,46 @@ def test_network_file_systems_are_known_by_their_mount(path: str, *, local: bool
 
 def test_a_system_without_a_list_of_mounts_counts_as_local() -> None:
     assert is_local("/home/me/.crush/crush.db", "")
+
+
+ENDLESS_TRIGGER = """
+CREATE TRIGGER evil AFTER INSERT ON messages BEGIN
+    UPDATE sessions SET title = 'evil' WHERE id IN (
+        WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT x FROM r WHERE x < 0
+    );
+END
+"""
+ENDLESS_VIEW = """
+CREATE VIEW py_runs AS
+WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r)
+SELECT x AS seq, x AS id, x AS session_id, 'o' AS owner, 0 AS completed, x AS body
+FROM r WHERE x < 0
+"""
+
+
+async def test_a_trigger_that_never_ends_is_ended(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database can come with a repository; its writer must stay ours, or the server never ends."""
+    monkeypatch.setattr(db, "JOB_WITHIN_S", 0.2)
+    await store.commit(Change(sessions=[session()]))
+    await store._database.write(lambda c: c.execute(ENDLESS_TRIGGER))
+
+    with pytest.raises(StoreError, match="too long") as refused:
+        await store.commit(Change(messages=[message("m", text("x"))]))
+
+    assert "triggers" in refused.value.hint
+    assert await store.messages(SID) == []
+
+
+async def test_a_view_in_the_place_of_a_table_cannot_hold_the_opening(
+    open_store: OpenStore, data_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (await open_store()).close()
+    with closing(apsw.Connection(os.path.join(data_dir, "crush.db"))) as hostile:
+        hostile.execute("DROP TABLE py_runs")
+        hostile.execute(ENDLESS_VIEW)
+    monkeypatch.setattr(db, "PREPARE_WITHIN_S", 0.2)
+
+    with pytest.raises(StoreError, match="too long"):
+        await open_store()

@@ -7,9 +7,10 @@ Reads see only committed state. Rows are not cached anywhere, since another prog
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Self, TypeVar
 
 import anyio
@@ -26,6 +27,11 @@ Job = Callable[[apsw.Connection], T]
 
 BUSY_MS = 30_000
 READERS = 2
+# A step takes milliseconds. Triggers and views that came with a file can take for ever, and nothing
+# else would end the thread that runs them, nor the server that waits for it.
+JOB_WITHIN_S = 10.0
+PREPARE_WITHIN_S = 120.0
+_STEPS_BETWEEN_LOOKS = 100_000  # of SQLite's machine: a few milliseconds
 
 _log = logging.getLogger(__name__)
 
@@ -121,7 +127,8 @@ class Database:
             for pragma in _WRITER_PRAGMAS:
                 self._writer.execute(f"PRAGMA {pragma}")
             self._inode = _inode(self._path)
-            return prepare(self._writer)
+            with _bounded(self._writer, PREPARE_WITHIN_S):
+                return prepare(self._writer)
         except _UNREADABLE as exc:
             raise database_error(exc, self._path) from exc
 
@@ -132,7 +139,7 @@ class Database:
             self._set_synchronous(self._writer, "FULL" if durable or not self._wal else "NORMAL")
             if durable:
                 self._require_in_place()
-            return in_transaction(self._writer, job)
+            return in_transaction(self._writer, _in_time(job))
         except _UNREADABLE as exc:
             raise database_error(exc, self._path) from exc
 
@@ -145,7 +152,7 @@ class Database:
         try:
             connection = self._idle_readers.pop() if self._idle_readers else self._open_reader()
             try:
-                return _in_snapshot(connection, job)
+                return _in_snapshot(connection, _in_time(job))
             finally:
                 self._idle_readers.append(connection)
         except _UNREADABLE as exc:
@@ -192,6 +199,26 @@ def in_transaction(connection: apsw.Connection, job: Job[T]) -> T:
         if connection.in_transaction:  # SQLite has already rolled back after some errors
             connection.execute("ROLLBACK")
     return result
+
+
+def _in_time(job: Job[T]) -> Job[T]:
+    """The job with its limit, which begins when it does and not while it waits for its turn."""
+
+    def limited(connection: apsw.Connection) -> T:
+        with _bounded(connection, JOB_WITHIN_S):
+            return job(connection)
+
+    return limited
+
+
+@contextmanager
+def _bounded(connection: apsw.Connection, within_s: float) -> Iterator[None]:
+    end, key = time.monotonic() + within_s, object()
+    connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS_BETWEEN_LOOKS, id=key)
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None, id=key)
 
 
 def _in_snapshot(connection: apsw.Connection, job: Job[T]) -> T:

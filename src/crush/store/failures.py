@@ -32,6 +32,11 @@ _BY_KIND: tuple[tuple[type[apsw.Error], str, str], ...] = (
         "another program keeps the database locked",
         "Close other programs that have it open, then try again.",
     ),
+    (
+        apsw.InterruptError,
+        "a step took too long and was undone",
+        "The file may hold triggers that no crush made: move it away and start again.",
+    ),
     (apsw.IOError, "the disk failed", "Check the disk, its free space and its mount options."),
 )
 
