@@ -170,3 +170,23 @@ def test_a_full_disk_is_told_once(shared: Machine, here: Path, line: str) -> Non
     assert done.stderr.count(b"No space left on device") == 1
     assert b"Traceback" not in done.stderr
     assert b"Exception ignored" not in done.stderr
+
+
+def test_a_note_gets_a_line_of_its_own_where_both_streams_are_one(
+    shared: Machine, here: Path
+) -> None:
+    prompt = 'SAY Looking.\nTOOL view {"file_path": "crush.json"}'
+
+    done = subprocess.run(
+        shared.command(here, "run", "-v", prompt),
+        env=shared.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=DEADLINE_S,
+        check=True,
+    )
+
+    said = [line for line in done.stdout.splitlines() if line]
+    assert said == ["Looking.", 'crush: view {"file_path": "crush.json"}', "Done."]

@@ -58,6 +58,8 @@ class Printer:
         self._at_line_start = True
         self._anything = False
         self._terminals = [fd for fd in (1, 2) if os.isatty(fd)]
+        self._streams_meet = os.path.samestat(os.fstat(1), os.fstat(2))
+        self._line_is_cut = False  # by a note, where both streams show on one screen
 
     # -- events -------------------------------------------------------------------------------
 
@@ -119,6 +121,7 @@ class Printer:
             self._anything = True
         self._out(text)
         self._at_line_start = text.endswith("\n")
+        self._line_is_cut = False
 
     def _reset(self, event: "Json") -> None:
         message_id = event["message_id"]
@@ -185,8 +188,11 @@ class Printer:
     # -- writing ------------------------------------------------------------------------------
 
     def _note(self, text: str) -> None:
+        """A line of its own, even where the answer's last line is still open."""
         if not self._quiet:
-            self._err(f"crush: {text}\n")
+            cut = self._streams_meet and not (self._at_line_start or self._line_is_cut)
+            self._line_is_cut = self._line_is_cut or cut
+            self._err(("\n" if cut else "") + f"crush: {text}\n")
 
     def _out(self, text: str) -> None:
         """Straight to the descriptor: no buffer to flush at exit when the reader has gone."""
