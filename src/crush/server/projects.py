@@ -13,6 +13,7 @@ from crush.config.settings import ChosenModel
 from crush.errors import ClosingError
 from crush.providers.base import Provider
 from crush.server.lifetime import Lifetime
+from crush.server.memory import give_back
 from crush.store.change import Limits
 from crush.store.registry import Registry
 from crush.store.startup import recover_all
@@ -115,16 +116,22 @@ class Projects:
 
     async def close_idle(self) -> None:
         """Close what nobody has used for a while, so that others can open it."""
+        closed = 0
         for data_dir, entry in list(self._open.items()):
             if entry.users or entry.lock.locked():
                 continue
             is_due = anyio.current_time() - entry.idle_since >= KEEP_OPEN_S
             if entry.project is None or (is_due and not entry.project.is_busy):
+                # Whoever comes meanwhile waits, for two cannot have the same files open.
                 async with entry.lock:
-                    if not entry.users:
-                        del self._open[data_dir]
-                        if entry.project is not None:
-                            await entry.project.close()
+                    project, entry.project = entry.project, None
+                    if project is not None:
+                        await project.close()
+                        closed += 1
+                if not entry.users:
+                    del self._open[data_dir]
+        if closed:
+            await anyio.to_thread.run_sync(give_back)
 
     async def close(self) -> None:
         """End everything at a committed step."""
