@@ -124,7 +124,7 @@ async def test_changes_of_parts_that_are_not_built_say_so(site: Site) -> None:
 async def test_a_failure_of_ours_tells_nothing_of_it(
     site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def break_(*_: object) -> None:
+    def break_(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a secret")
 
     monkeypatch.setattr("crush.server.routes.status.Status", break_)
