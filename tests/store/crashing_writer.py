@@ -17,8 +17,8 @@ from tests.store import records
 
 
 async def write_steps(store: Store) -> None:
-    last = await store.last_session()
-    number = int(last.title) if last else 0
+    newest = await store.sessions(limit=1)
+    number = int(newest[0].title) if newest else 0
     while True:
         number += 1
         await store.commit(

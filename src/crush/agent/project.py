@@ -210,10 +210,10 @@ class Project:
         return found[0]
 
     async def last_session(self) -> Session:
-        session = await self.store.last_session()
-        if session is None:
+        newest = await self.store.sessions(limit=1)
+        if not newest:
             raise NotFoundError("no sessions found to continue", hint="start one without -C")
-        return session
+        return newest[0]
 
     async def close(self, *, why: CutReason = "interrupted") -> None:
         """Cut what runs, wait for its end to be stored, close the streams and the database.

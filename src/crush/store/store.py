@@ -152,11 +152,6 @@ class Store:
         """Sessions that are nobody's sub-agent, the last written first."""
         return await self._database.read(lambda c: sessions.newest(c, limit))
 
-    async def last_session(self) -> Session | None:
-        """The one of `sessions` that was written last."""
-        newest = await self.sessions(limit=1)
-        return newest[0] if newest else None
-
     async def find_sessions(self, reference: str) -> list[Session]:
         """By full id, else by a prefix of the short id: none, one, or several to choose from."""
         return await self._database.read(lambda c: sessions.find(c, reference))
