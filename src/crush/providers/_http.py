@@ -38,6 +38,8 @@ from crush.providers.base import Answer, EmitStream, RetryWaiting
 
 _LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
 _MAX_ERROR_BYTES = 64 * 1024
+# The longest answers have about 128,000 tokens, each an event of some 200 bytes.
+MAX_STREAM_BYTES = 128 * 1024 * 1024
 
 
 class StreamParser(Protocol):
@@ -242,6 +244,7 @@ class _Body:
         self._endpoint = endpoint
         self._limits = limits
         self._decoder = SseDecoder()
+        self._size_bytes = 0
 
     async def feed(self, parser: StreamParser) -> None:
         """Events to the parser up to the last one, or to the end of the body."""
@@ -258,6 +261,9 @@ class _Body:
 
     async def _feed_chunk(self, parser: StreamParser) -> bool:
         chunk = await self._chunk()
+        self._size_bytes += len(chunk)
+        if self._size_bytes > MAX_STREAM_BYTES:
+            raise self._too_long()
         try:
             frames = self._decoder.feed(chunk)
         except FrameTooLongError as exc:

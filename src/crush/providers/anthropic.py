@@ -3,7 +3,6 @@
 The answer is read in `_anthropic_stream`.
 """
 
-from functools import partial
 from typing import Literal
 
 import msgspec
@@ -13,6 +12,7 @@ from msgspec import Raw, Struct
 from crush.config.settings import ProviderSettings
 from crush.providers._anthropic_stream import REDACTED, MessageStream
 from crush.providers._blocks import base64_text, input_text
+from crush.providers._bounded import bounded
 from crush.providers._endpoint import build_endpoint
 from crush.providers._http import HttpPool
 from crush.providers.base import (
@@ -57,11 +57,12 @@ class AnthropicProvider:
     async def respond(self, request: ModelRequest, emit: EmitStream) -> Answer:
         """See `Provider.respond`."""
         body = await to_thread.run_sync(build_body, request, self._settings)
+        errors = self._endpoint.errors
         return await self._pool.post_sse(
             self._endpoint,
             body,
             headers=self._request_headers(request),
-            start=partial(MessageStream, emit, self._endpoint.errors),
+            start=lambda: MessageStream(bounded(emit, errors), errors),
             emit=emit,
         )
 

@@ -3,7 +3,6 @@
 What vendors want differently is data in `_DIALECTS`. The answer is read in `_openai_stream`.
 """
 
-from functools import partial
 from typing import Literal
 
 import msgspec
@@ -13,6 +12,7 @@ from msgspec import Struct
 from crush.config.settings import ProviderSettings
 from crush.errors import ConfigError
 from crush.providers._blocks import base64_text, input_text
+from crush.providers._bounded import bounded
 from crush.providers._endpoint import build_endpoint
 from crush.providers._http import HttpPool
 from crush.providers._openai_stream import ChatStream
@@ -82,12 +82,12 @@ class OpenAiChatProvider:
 
     async def respond(self, request: ModelRequest, emit: EmitStream) -> Answer:
         """See `Provider.respond`."""
-        session = request.session_key
+        session, errors = request.session_key, self._endpoint.errors
         return await self._pool.post_sse(
             self._endpoint,
             await to_thread.run_sync(build_body, request, self._settings),
             headers={"x-session-id": session, "x-session-affinity": session} if session else {},
-            start=partial(ChatStream, emit, self._endpoint.errors),
+            start=lambda: ChatStream(bounded(emit, errors), errors),
             emit=emit,
         )
 
