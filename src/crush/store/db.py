@@ -140,6 +140,8 @@ class Database:
             if durable:
                 self._require_in_place()
             return in_transaction(self._writer, _in_time(job))
+        except UnicodeEncodeError:
+            raise  # what we were given to write, not what the file holds
         except _UNREADABLE as exc:
             raise database_error(exc, self._path) from exc
 
