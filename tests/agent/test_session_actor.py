@@ -146,6 +146,24 @@ async def test_a_cancel_while_the_end_is_stored_does_not_reach_the_prompt_after_
         bench.provider.forget_scripts()
 
 
+async def test_a_turn_whose_end_is_being_stored_is_over_and_cannot_be_cut(bench: Bench) -> None:
+    hold = Hold()
+    bench.provider.add([*says("one"), hold], says("two"))
+    run = await bench.send("1")
+    await hold.reached.wait()
+    actor = bench.project.actor(run.session_id)
+    assert actor is not None
+    assert actor._running is not None
+    async with actor._ending:
+        hold.released.set()
+        while not actor._running.is_ending:
+            await anyio.lowlevel.checkpoint()
+        assert not await bench.project.cancel_session(run.session_id)
+        later = await bench.send("2", session_id=run.session_id)
+    assert (await bench.ended(run)).state == "done"
+    assert (await bench.ended(later)).state == "done"
+
+
 async def test_a_cancel_withdraws_what_waits_for_a_person(bench: Bench) -> None:
     bench.change.needed = lambda key: [need(key)]
     bench.provider.add(calls("change", "c1", key="rm"))
