@@ -167,3 +167,12 @@ def test_a_listener_that_never_answers_ends_the_client_within_its_budget(machine
         done = machine.run(machine.project("p"), "run", "hi", env=env)
     assert done.returncode == Exit.ERROR
     assert f"{INIT_FAILED}: server health check failed" in done.stderr
+
+
+def test_the_server_keeps_nothing_of_the_client_that_starts_it(machine: Machine) -> None:
+    """Its environment can be read by every tool of every run, for as long as it lives."""
+    secrets = {"OPENAI_API_KEY": "sk-secret", "CRUSH_OPENAI_API_KEY": "sk-shadow", "PIN": "1234"}
+    project = machine.project("p")
+    assert machine.run(project, "run", "hi", env=secrets).returncode == Exit.OK
+    kept = Path(f"/proc/{machine.server_pid()}/environ").read_text().split("\0")
+    assert {entry.partition("=")[0] for entry in kept if entry} == {"HOME", "PATH", "LANG"}

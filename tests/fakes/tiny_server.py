@@ -1,7 +1,7 @@
 """A stand-in for `crush server`: the real lock, socket and readiness pipe, and a few routes.
 
 Spawned by `launch.boot` as the module `tiny_server`. What it should get wrong is said in
-`TINY_MODE`; every instance that became ready adds its pid as a line to the file `TINY_LOG`.
+`CRUSH_SERVER_TINY_MODE`; every instance that became ready adds its pid as a line to the file `CRUSH_SERVER_TINY_LOG`.
 """
 
 import argparse
@@ -70,7 +70,7 @@ class TinyHandler(http.server.BaseHTTPRequestHandler):
             self._answer(
                 200,
                 {
-                    "build_id": os.environ.get("TINY_BUILD", protocol.build_id()),
+                    "build_id": os.environ.get("CRUSH_SERVER_TINY_BUILD", protocol.build_id()),
                     "pid": os.getpid(),
                     "instance_id": self.server.instance_id,
                     "cwd": os.getcwd(),
@@ -85,9 +85,9 @@ class TinyHandler(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         build = self.headers.get("Crush-Build", "")
-        mine = os.environ.get("TINY_BUILD", protocol.build_id())
+        mine = os.environ.get("CRUSH_SERVER_TINY_BUILD", protocol.build_id())
         if self.path == "/v1/control":
-            busy = os.environ.get("TINY_MODE") == "busy"
+            busy = os.environ.get("CRUSH_SERVER_TINY_MODE") == "busy"
             self._answer(409 if busy else 200, {})
             if not busy:
                 threading.Thread(target=self.server.shutdown).start()
@@ -124,7 +124,7 @@ def main(arguments: list[str]) -> int:
             ready.report(ready_fd, **{"state": state, "pid": os.getpid(), **fields})
             os.close(ready_fd)
 
-    mode = os.environ.get("TINY_MODE", "")
+    mode = os.environ.get("CRUSH_SERVER_TINY_MODE", "")
     if mode == "die":
         sys.exit("tiny server: no reason at all")
     if mode == "hang":
@@ -151,7 +151,10 @@ def serve(listener: Listener, host: Host, report: Any) -> int:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    with contextlib.suppress(KeyError), open(os.environ["TINY_LOG"], "a", encoding="utf-8") as log:
+    with (
+        contextlib.suppress(KeyError),
+        open(os.environ["CRUSH_SERVER_TINY_LOG"], "a", encoding="utf-8") as log,
+    ):
         log.write(f"{os.getpid()}\n")
     report("ready")
     server.serve_forever(poll_interval=0.02)

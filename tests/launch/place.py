@@ -49,7 +49,7 @@ class Place:
             "PATH": os.environ["PATH"],
             "HOME": directory,
             "CRUSH_CACHE_DIR": os.path.join(directory, "cache"),
-            "TINY_LOG": self.ready_log,
+            "CRUSH_SERVER_TINY_LOG": self.ready_log,
         }
 
     def ready_servers(self) -> list[int]:

@@ -49,7 +49,7 @@ def test_a_request_starts_the_server_that_it_needs(place: Place) -> None:
 
 
 def test_an_older_idle_server_is_replaced_on_the_way(place: Place) -> None:
-    env = {**place.env, "TINY_BUILD": "0.0.1+1"}
+    env = {**place.env, "CRUSH_SERVER_TINY_BUILD": "0.0.1+1"}
     ensure_server(place.host, env=env, budget_s=10, command=place.command)
     assert frames(run(place)) == ["e.0", "e.1"]
     assert len(place.ready_servers()) == 2

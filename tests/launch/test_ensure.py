@@ -92,7 +92,7 @@ ensure_server(parse_host(host), env=env, budget_s=10, command=command)
     ) as client:
         assert client.stdin is not None
         assert client.stdout is not None
-        env = {**place.env, "TINY_MODE": "slow"}
+        env = {**place.env, "CRUSH_SERVER_TINY_MODE": "slow"}
         client.stdin.write(json.dumps([str(place.host), place.command, env]).encode())
         client.stdin.close()
         client.stdout.readline()
@@ -117,7 +117,7 @@ def test_a_server_that_dies_at_once_is_reported_with_the_end_of_its_log(place: P
     os.makedirs(place.state, 0o700)
     with open(f"{place.state}/stderr.log", "w", encoding="utf-8") as log:
         log.write("something from last week\n")
-    cause = failure(place, TINY_MODE="die")
+    cause = failure(place, CRUSH_SERVER_TINY_MODE="die")
     assert "the server ended before it was ready" in cause
     assert "tiny server: no reason at all" in cause
     assert f"{place.state}/stderr.log" in cause
@@ -143,7 +143,7 @@ def test_what_is_no_socket_is_never_removed(place: Place, kind: str) -> None:
 
 def test_a_server_that_is_not_ready_in_time_is_ended(place: Place) -> None:
     started = time.monotonic()
-    cause = failure(place, budget_s=1, TINY_MODE="hang")
+    cause = failure(place, budget_s=1, CRUSH_SERVER_TINY_MODE="hang")
     assert time.monotonic() - started < 3
     assert cause.startswith("timed out waiting for server readiness")
     # Nothing is left behind: the next start gets the lock and succeeds.
@@ -344,7 +344,7 @@ def test_clients_with_different_caches_share_the_server_of_one_host(place: Place
 
 
 def test_an_idle_older_server_is_replaced_once(place: Place) -> None:
-    start(place, TINY_BUILD="0.0.1+1")
+    start(place, CRUSH_SERVER_TINY_BUILD="0.0.1+1")
     old = place.holder()
 
     def replace() -> None:
@@ -362,7 +362,7 @@ def test_an_idle_older_server_is_replaced_once(place: Place) -> None:
 
 
 def test_a_busy_older_server_stays(place: Place) -> None:
-    start(place, TINY_BUILD="0.0.1+1", TINY_MODE="busy")
+    start(place, CRUSH_SERVER_TINY_BUILD="0.0.1+1", CRUSH_SERVER_TINY_MODE="busy")
     assert not ensure.replace_server(
         place.host, headers={}, env=place.env, budget_s=5, command=place.command
     )
@@ -395,7 +395,7 @@ def test_two_starts_without_a_start_lock_still_make_one_server(place: Place) -> 
     def start_without_lock() -> None:
         ensure.ensure_server(
             place.host,
-            env={**place.env, "TINY_MODE": "slow"},
+            env={**place.env, "CRUSH_SERVER_TINY_MODE": "slow"},
             budget_s=10,
             command=place.command,
             warn=warnings.append,

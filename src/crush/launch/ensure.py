@@ -22,7 +22,7 @@ from crush.launch.lock import (
 )
 from crush.launch.protocol import build_id, is_newer
 from crush.launch.response import Reply
-from crush.launch.spawn import Spawned, server_command, spawn
+from crush.launch.spawn import Spawned, server_command, server_env, spawn
 from crush.paths import Env
 
 Warn = Callable[[str], None]
@@ -199,7 +199,10 @@ class _Start:
         if (held := self._holder()) is not None:
             return self._await_other(held)
         spawned = spawn(
-            self._host, env=self._env, lock=lock, command=self._command or server_command()
+            self._host,
+            env=server_env(self._env),
+            lock=lock,
+            command=self._command or server_command(),
         )
         try:
             report = spawned.wait(self._deadline)

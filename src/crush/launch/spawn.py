@@ -26,6 +26,16 @@ else:
 _READY_FD, _LOCK_FD = 3, 4
 _FIRST_FREE_FD = 10
 _END_S = 1.0
+_PREFIXES = ("CRUSH_SERVER_", "LC_", "XDG_")
+_SERVER_NEEDS = frozenset(
+    (
+        *("HOME", "USER", "LOGNAME", "PATH", "LANG", "TZ", "TMPDIR", "TMP", "TEMP"),
+        *("CRUSH_CACHE_DIR", "CRUSH_GLOBAL_CONFIG", "CRUSH_GLOBAL_DATA"),
+        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),  # an interpreter that was moved
+        *("USERPROFILE", "USERNAME", "LOCALAPPDATA", "APPDATA", "PROGRAMDATA"),
+        *("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT"),
+    )
+)
 
 
 def boot_command(module: str, *arguments: str, paths: Sequence[str] = ()) -> list[str]:
@@ -57,6 +67,15 @@ def server_command() -> list[str]:
     if getattr(sys, "frozen", False):
         return [sys.executable, "server"]
     return boot_command("crush.__main__", "server")
+
+
+def server_env(env: Env) -> dict[str, str]:
+    """What a server takes from the client that happens to start it: where things are, no more.
+
+    Its environment can be read for all of its life, also by the tools of other clients' runs; keys
+    come with each request instead.
+    """
+    return {k: v for k, v in env.items() if k.upper() in _SERVER_NEEDS or k.startswith(_PREFIXES)}
 
 
 class Spawned:
