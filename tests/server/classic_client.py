@@ -69,14 +69,18 @@ class ClassicStream:
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self.response = response
-        self.seen: list[Event] = []
+        self.frames: list[tuple[str, Event]] = []
+
+    @property
+    def seen(self) -> list[Event]:
+        return [event for _, event in self.frames]
 
     async def next(self) -> Event | None:
         with anyio.fail_after(WITHIN_S):
             frame = await next_frame(self.response)
         if frame is None:
             return None
-        self.seen.append(frame[1])
+        self.frames.append(frame)
         return frame[1]
 
     async def until(self, kind: str, wanted: Callable[[Event], bool] = lambda _: True) -> Event:

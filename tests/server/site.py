@@ -20,6 +20,7 @@ from crush.server.services import Services
 
 Event = dict[str, Any]
 WITHIN_S = 10.0
+READ_BYTES = 16 * 1024  # what a client takes in without being asked: a reader that waits is slow
 
 
 class Site:
@@ -152,7 +153,7 @@ class RunFollower:
 async def next_frame(response: aiohttp.ClientResponse) -> tuple[str, Event] | None:
     """Id and event of the next SSE frame, None at the end; comments are passed over."""
     cursor, data = "", ""
-    async for line in response.content:
+    while line := await response.content.readline(max_line_length=1 << 30):
         field, _, value = line.decode().rstrip("\n").partition(": ")
         if field == "id":
             cursor = value
@@ -188,7 +189,7 @@ async def serving(root: Path, host: Host, *, model_url: str) -> AsyncIterator[Si
     try:
         async with (
             anyio.create_task_group() as tasks,
-            aiohttp.ClientSession(connector=connector) as http,
+            aiohttp.ClientSession(connector=connector, read_bufsize=READ_BYTES) as http,
         ):
             tasks.start_soon(server.run, 0, 0)
             with anyio.fail_after(WITHIN_S):

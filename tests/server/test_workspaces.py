@@ -3,10 +3,12 @@
 import uuid
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from crush.errors import ConflictError
 from crush.server import claims
+from crush.server import lifetime as lifetimes
 from crush.server.claims import Claims, detach_grace_s
 from crush.server.lifetime import Lifetime, linger_s
 from crush.wire.ids import ClientId, WorkspaceId
@@ -129,11 +131,49 @@ def test_the_linger_is_whole_seconds_of_the_environment(text: str, seconds: floa
     assert linger_s({"CRUSH_SERVER_IDLE_TIMEOUT": text}) == seconds
 
 
-async def test_a_server_that_nobody_needs_leaves_after_its_linger() -> None:
+async def test_a_server_that_nobody_needs_any_more_leaves_after_its_linger() -> None:
     lifetime = Lifetime(linger_s=0.05)
+    with lifetime.hold():
+        pass
     with anyio.fail_after(5):
         await lifetime.wait_leaving()
     assert lifetime.is_leaving
+
+
+@pytest.mark.parametrize("linger_s", [0.0, 0.1])
+async def test_a_server_waits_a_moment_for_its_first_client(
+    monkeypatch: pytest.MonkeyPatch, linger_s: float
+) -> None:
+    """Whoever started it is about to ask, however short it lingers afterwards."""
+    monkeypatch.setattr(lifetimes, "FIRST_CLIENT_WITHIN_S", 0.1)
+    lifetime = Lifetime(linger_s=linger_s)
+    with anyio.move_on_after(0.02) as waited:
+        await lifetime.wait_leaving()
+    assert waited.cancelled_caught
+    with anyio.fail_after(5):
+        await lifetime.wait_leaving()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_request_that_is_let_in_at_the_last_moment_keeps_the_server(turns: int) -> None:
+    """In whichever turn of the loop it comes."""
+    lifetime = Lifetime(linger_s=0.0)
+    with lifetime.hold():
+        pass
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lifetime.wait_leaving)
+        tasks.start_soon(_hold_for_a_while, lifetime, turns)
+
+
+async def _hold_for_a_while(lifetime: Lifetime, turns: int) -> None:
+    for _ in range(turns):
+        await anyio.lowlevel.checkpoint()
+    if lifetime.is_leaving:
+        return  # it was not let in
+    with lifetime.hold():
+        for _ in range(20):
+            await anyio.lowlevel.checkpoint()
+        assert not lifetime.is_leaving
 
 
 async def test_what_holds_the_server_keeps_it() -> None:

@@ -268,6 +268,7 @@ async def _compose(
     stack: AsyncExitStack,
 ) -> "Services":
     """The object graph of a server; what has a life of its own ends with `stack`."""
+    from crush.agent.prompt import load_prompts  # noqa: PLC0415
     from crush.providers.local import LocalModels, worker_command  # noqa: PLC0415 - after readiness
     from crush.providers.registry import HttpPool, build_provider  # noqa: PLC0415
     from crush.providers.weights import verify_weights  # noqa: PLC0415
@@ -291,6 +292,7 @@ async def _compose(
         registry=registry,
         owner=identity.instance_id,
         tools={tool.name: tool for tool in core_tools()},
+        prompts=load_prompts(),
         build_provider=lambda model: build_provider(model.provider, pool=pool, models=models),
         tasks=tasks,
         lifetime=lifetime,

@@ -1,6 +1,6 @@
 """The classic event stream: whole records, `data:` lines only, at most 30 updates a second (W 4)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -22,6 +22,7 @@ from crush.wire.events import (
     SessionCreated,
     SessionUpdated,
 )
+from crush.wire.ids import MessageId
 from crush.wire.messages import Message, Run, Session
 from crush.wire.parts import FinishPart, OpaquePart, TextPart
 
@@ -33,8 +34,8 @@ class ClassicFormat:
 
     heartbeat = b""
 
-    def __init__(self) -> None:
-        self._messages: dict[str, LiveMessage] = {}  # that may still change
+    def __init__(self, *, live: Mapping[MessageId, LiveMessage]) -> None:
+        self._live = live  # messages that grow in the project right now
         self._answers: dict[str, tuple[str, str]] = {}  # of each session the last: id, text
         self._titles: dict[str, str] = {}
 
@@ -46,8 +47,6 @@ class ClassicFormat:
             case SessionUpdated() as event:
                 frame = self._session("updated", event.session)
             case MessageStarted() as event:
-                if queued.live is not None:
-                    self._messages[event.message.id] = queued.live
                 frame = _message("created", event.message)
             case PartAdded() | PartEnded() | MessageReset() as event:
                 frame = self._changed(event, queued.live)
@@ -66,9 +65,9 @@ class ClassicFormat:
     def pieces(self, pieces: Sequence[Piece]) -> bytes:
         grown = dict.fromkeys(piece.source.owner for piece in pieces)
         return b"".join(
-            _message("updated", self._messages[owner].snapshot())
+            _message("updated", live.snapshot())
             for owner in grown
-            if owner in self._messages
+            if (live := self._live.get(MessageId(owner))) is not None
         )
 
     def lost(self) -> bytes:
@@ -81,10 +80,7 @@ class ClassicFormat:
             return b""
         message = live.snapshot()
         if any(isinstance(part, FinishPart) for part in message.parts):
-            self._messages.pop(event.message_id, None)
             self._answers[event.session_id] = message.id, _text(message)
-        else:
-            self._messages[event.message_id] = live
         return _message("updated", message)
 
     def _session(self, change: Kind, session: Session) -> bytes:

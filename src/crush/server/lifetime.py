@@ -15,6 +15,7 @@ import anyio
 from crush.errors import ClosingError
 
 LINGER_S = 30 * 60.0
+FIRST_CLIENT_WITHIN_S = 5.0  # whoever started the server is about to ask
 
 
 def linger_s(env: Mapping[str, str]) -> float:
@@ -30,6 +31,7 @@ class Lifetime:
         self.linger_s = linger_s
         self._began = time.monotonic()
         self._holds = 0
+        self._was_needed = False
         self._changed = anyio.Event()
         self._leaving = anyio.Event()
 
@@ -59,6 +61,7 @@ class Lifetime:
     def take(self) -> None:
         """Like `hold`, for what was let in already and ends elsewhere; pair it with `release`."""
         self._holds += 1
+        self._was_needed = True
         self._tell()
 
     def release(self) -> None:
@@ -81,11 +84,16 @@ class Lifetime:
         """Until somebody says so, or nobody has needed the server for the linger time."""
         while not self._leaving.is_set():
             changed = self._changed
-            limit_s = math.inf if self._holds else self.linger_s
-            with anyio.move_on_after(limit_s) as scope:
+            with anyio.move_on_after(self._patience_s()) as scope:
                 await changed.wait()
-            if scope.cancelled_caught:
+            # In the same turn of the loop something may have been let in.
+            if scope.cancelled_caught and not self._holds:
                 self._leaving.set()
+
+    def _patience_s(self) -> float:
+        if self._holds:
+            return math.inf
+        return self.linger_s if self._was_needed else max(self.linger_s, FIRST_CLIENT_WITHIN_S)
 
     async def wait_unneeded(self) -> None:
         """Until nothing needs the server, if only for a moment."""

@@ -46,8 +46,15 @@ class Output:
         except (ConnectionError, RuntimeError) as exc:
             raise ReaderGone from exc
 
-    async def write(self, data: bytes, *, within_s: float = WRITE_WITHIN_S) -> None:
+    async def write(self, data: bytes) -> None:
         """Raises ReaderGone."""
+        await self._write(data, WRITE_WITHIN_S)
+
+    async def write_last(self, data: bytes) -> None:
+        """To a reader that was too slow already. Raises ReaderGone."""
+        await self._write(data, RESYNC_WITHIN_S)
+
+    async def _write(self, data: bytes, within_s: float) -> None:
         try:
             with anyio.fail_after(within_s):
                 await self._response.write(data)

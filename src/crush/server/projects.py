@@ -9,6 +9,7 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from crush.agent.project import Project
+from crush.agent.prompt import Prompts
 from crush.config.settings import ChosenModel
 from crush.errors import ClosingError
 from crush.providers.base import Provider
@@ -41,6 +42,7 @@ class Projects:
         registry: Registry,
         owner: str,
         tools: Mapping[str, AnyTool],
+        prompts: Prompts,
         build_provider: Callable[[ChosenModel], Provider],
         tasks: TaskGroup,
         lifetime: Lifetime,
@@ -48,6 +50,7 @@ class Projects:
         self._registry = registry
         self._owner = owner
         self._tools = tools
+        self._prompts = prompts
         self._build_provider = build_provider
         self._tasks = tasks
         self._lifetime = lifetime
@@ -101,6 +104,7 @@ class Projects:
             store=store,
             last_seq=await store.last_seq(),
             tools=self._tools,
+            prompts=self._prompts,
             build_provider=self._build_provider,
             tasks=self._tasks,
             on_busy=self._lifetime.take,

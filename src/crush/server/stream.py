@@ -72,7 +72,7 @@ class Pump:
             subscription.rearm()
             data, is_over = self._drain(until)
             if subscription.lost:
-                await self._output.write(self._format.lost(), within_s=5.0)
+                await self._output.write_last(self._format.lost())
                 raise ReaderGone
             if data:
                 await self._output.write(data)

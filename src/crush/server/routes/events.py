@@ -36,7 +36,9 @@ async def events(request: web.Request, services: Services) -> web.StreamResponse
     try:
         if form == "1":
             response: web.StreamResponse = CloseDelimited(headers=SSE_HEADERS)
-            return await stream_to(request, response, lambda output: _classic(output, subscription))
+            return await stream_to(
+                request, response, lambda output: _classic(output, workspace.project, subscription)
+            )
         response = web.StreamResponse(headers=SSE_HEADERS)
         return await stream_to(
             request,
@@ -49,9 +51,9 @@ async def events(request: web.Request, services: Services) -> web.StreamResponse
         services.owners.look(workspace.project, subscription)
 
 
-async def _classic(output: Output, subscription: Subscription) -> None:
-    pump = Pump(subscription=subscription, output=output, form=ClassicFormat(), seen=0)
-    await pump.run(until=None)
+async def _classic(output: Output, project: Project, subscription: Subscription) -> None:
+    form = ClassicFormat(live=project.feed.messages)
+    await Pump(subscription=subscription, output=output, form=form, seen=0).run(until=None)
 
 
 async def _resumable(
