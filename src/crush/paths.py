@@ -71,11 +71,31 @@ def registry_db(env: Env) -> str:
     return os.path.join(state_dir(env), "registry.db")
 
 
+def is_planted(path: str) -> bool:
+    """Whether somebody else put `path` where everybody may: in `/tmp` a project is anybody's.
+
+    Files of another user in a directory that not all may write to are somebody's project, which we
+    were asked to work in.
+    """
+    if sys.platform == "win32":
+        return False
+    try:
+        owner = os.lstat(path).st_uid
+        return owner not in {os.geteuid(), 0} and _is_open_to_all(os.path.dirname(path))
+    except OSError:
+        return False
+
+
+def _is_open_to_all(directory: str) -> bool:
+    return bool(os.stat(directory or ".").st_mode & 0o002)
+
+
 def git_root(cwd: str) -> str | None:
     """The nearest directory at or above `cwd` that holds `.git`, else None."""
     directory = cwd
     while True:
-        if os.path.exists(os.path.join(directory, ".git")):
+        marker = os.path.join(directory, ".git")
+        if os.path.exists(marker) and not is_planted(marker):
             return directory
         parent = os.path.dirname(directory)
         if parent == directory:
@@ -89,7 +109,7 @@ def project_data_dir(cwd: str, name: str = ".crush") -> str:
     directory = cwd
     while True:
         candidate = os.path.join(directory, name)
-        if os.path.isdir(candidate):
+        if os.path.isdir(candidate) and (directory == cwd or not is_planted(candidate)):
             return candidate
         if directory == root:
             return os.path.join(cwd, name)

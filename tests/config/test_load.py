@@ -8,6 +8,9 @@ from crush.config.load import load_config
 from crush.errors import ConfigError
 from tests.config.checkout import Checkout
 
+STRANGER = 4242
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+
 
 def test_without_files_everything_has_its_default(checkout: Checkout) -> None:
     config = checkout.load()
@@ -200,3 +203,34 @@ def test_a_change_counts_at_once(checkout: Checkout) -> None:
     assert checkout.load().options.disable_auto_summarize
     checkout.write("crush.json", {})
     assert not checkout.load().options.disable_auto_summarize
+
+
+@as_root
+def test_what_another_user_put_where_all_may_write_is_no_part_of_a_project(
+    checkout: Checkout,
+) -> None:
+    """As in `/tmp`, where anybody can make a `.git`, a `crush.json` and a `.crush`."""
+    shared = os.path.join(checkout.home, "shared")
+    here = os.path.join(shared, "mine")
+    os.makedirs(here)
+    os.chmod(shared, 0o1777)  # noqa: S103 - that is what it is about
+    planted = checkout.write(os.path.join(shared, "crush.json"), {"models": {}})
+    for name in (".git", ".crush"):
+        os.mkdir(os.path.join(shared, name))
+    for name in (".git", ".crush", "crush.json"):
+        os.chown(os.path.join(shared, name), STRANGER, STRANGER)
+
+    below, there = (load_config(cwd, checkout.env) for cwd in (here, shared))
+
+    assert (below.files, below.data_dir) == ((), os.path.join(here, ".crush"))
+    assert there.files == ()
+    assert there.notices == (f"{planted}: not read: another user put it there",)
+
+
+@as_root
+def test_somebody_elses_project_is_worked_in(checkout: Checkout) -> None:
+    """A container's root works in a directory that is mounted from outside."""
+    inside = checkout.write("crush.json", {"models": {}})
+    for path in (checkout.root, checkout.path(".git"), inside):
+        os.chown(path, STRANGER, STRANGER)
+    assert checkout.load().files == (inside,)

@@ -294,3 +294,22 @@ def test_no_secret_is_in_what_is_shown_or_logged(checkout: Checkout) -> None:
     for shown in (config, config.providers, chosen, view):
         assert OWN_KEY not in f"{shown!r} {shown}"
     assert "not an http(s) address" in refusal(checkout, "corp/m")
+
+
+def test_a_link_that_a_project_brings_does_not_lead_to_other_conversations(
+    checkout: Checkout,
+) -> None:
+    others = os.path.join(checkout.home, "other", ".crush")
+    os.makedirs(others)
+    os.symlink(others, checkout.path(".crush"))
+
+    with pytest.raises(ConfigError, match="leads out of the project"):
+        checkout.load()
+
+    assert checkout.load(data_dir=others).data_dir == others
+
+
+def test_a_link_inside_the_project_is_followed(checkout: Checkout) -> None:
+    os.makedirs(checkout.path("data"))
+    os.symlink("data", checkout.path(".crush"))
+    assert checkout.load().data_dir == checkout.path(".crush")

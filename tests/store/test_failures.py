@@ -317,3 +317,19 @@ async def test_a_view_in_the_place_of_a_table_cannot_hold_the_opening(
 
     with pytest.raises(StoreError, match="too long"):
         await open_store()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+async def test_a_data_directory_that_a_stranger_planted_is_not_used(
+    open_store: OpenStore, tmp_path: Path
+) -> None:
+    os.chmod(tmp_path, 0o1777)  # noqa: S103 - that is what it is about
+    planted = tmp_path / ".crush"
+    planted.mkdir(mode=0o777)
+    os.chown(planted, 4242, 4242)
+
+    with pytest.raises(StoreError, match="belongs to uid 4242") as refused:
+        await open_store(path=str(planted))
+
+    assert "--data-dir" in refused.value.hint
+    assert os.listdir(planted) == []

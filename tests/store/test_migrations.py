@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import apsw
 import pytest
@@ -258,3 +259,18 @@ async def test_sessions_of_an_old_database_are_listed_by_their_last_change(
 
     assert [item.id for item in await store.sessions()] == ["old", "later", "earlier"]
     assert (await store.session(SessionId("later"))).created_at == 1
+
+
+async def test_copies_are_not_written_where_a_link_of_the_project_leads(
+    open_store: OpenStore, data_dir: str, db_path: str, tmp_path: Path
+) -> None:
+    """Old copies are removed, and what the link leads to may hold files of that name."""
+    make_crush_database(db_path, steps=1)
+    (tmp_path / "elsewhere").mkdir()
+    os.symlink(tmp_path / "elsewhere", os.path.join(data_dir, "backups"))
+
+    with pytest.raises(StoreError, match="backups") as refused:
+        await open_store()
+
+    assert "symbolic link" in refused.value.hint
+    assert os.listdir(tmp_path / "elsewhere") == []

@@ -23,7 +23,7 @@ from crush.config.schema import (
     convert,
     mapping,
 )
-from crush.config.trust import ProviderConfig, restrict, settle_provider
+from crush.config.trust import ProviderConfig, check_data_dir, restrict, settle_provider
 from crush.errors import ConfigError
 
 T = TypeVar("T")
@@ -75,6 +75,7 @@ def load_config(cwd: str, env: Mapping[str, str], *, data_dir: str = "") -> Conf
     project, document, notices = _project(reader, project_files(cwd), cwd)
     merged = merge(merged, document)
     data_dir = os.path.normpath(os.path.join(cwd, data_dir or _data_directory(merged, cwd, env)))
+    check_data_dir(data_dir, cwd)
     workspace_file = os.path.join(data_dir, "crush.json")
     workspace, document, more_notices = _project(reader, [workspace_file], cwd)
     merged = merge(merged, document)
@@ -102,9 +103,11 @@ def _project(
     reader: Reader, candidates: Iterable[str], cwd: str
 ) -> tuple[list[Layer], Document, list[str]]:
     """The project files among the candidates, what they may say together, and what was left out."""
-    layers = reader.layers(candidates, "project")
+    found = list(candidates)
+    planted = [path for path in found if paths.is_planted(path)]
+    layers = reader.layers([path for path in found if path not in planted], "project")
     merged: Document = {}
-    notices: list[str] = []
+    notices = [f"{path}: not read: another user put it there" for path in planted]
     for layer in layers:
         document, left_out = restrict(layer, cwd)
         merged = merge(merged, document)

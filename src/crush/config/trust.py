@@ -109,6 +109,22 @@ def restrict(layer: Layer, cwd: str) -> tuple[Document, list[str]]:
     return {**document, "options": options}, notices
 
 
+def check_data_dir(data_dir: str, cwd: str) -> None:
+    """Raises ConfigError for a link in the project that leads out of it.
+
+    It comes with the repository, like a `data_directory` in its files, and what it leads to may be
+    the conversations of another project.
+    """
+    root = paths.git_root(cwd) or cwd
+    if not data_dir.startswith(root.rstrip(os.sep) + os.sep):
+        return  # the user's own choice: no project file may say so
+    if not _is_inside(data_dir, os.path.realpath(root)):
+        raise ConfigError(
+            f"the data directory {data_dir!r} is a link that leads out of the project",
+            hint="remove it, or name the directory that you mean with --data-dir",
+        )
+
+
 def _inside(layer: Layer, directory: str, root: str) -> str:
     absolute = os.path.normpath(os.path.join(os.path.dirname(layer.path), directory))
     if not _is_inside(absolute, root):

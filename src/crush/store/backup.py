@@ -1,5 +1,6 @@
 """Copies of a database before it is migrated: `backups/` beside it, the newest few kept."""
 
+import errno
 import os
 from datetime import UTC, datetime
 
@@ -16,6 +17,7 @@ def back_up(connection: apsw.Connection, path: str, *, keep: int) -> str:
     partial = f"{target}.partial"
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
+        _refuse_link(directory)
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         _copy(connection, partial)
         os.rename(partial, target)
@@ -23,6 +25,12 @@ def back_up(connection: apsw.Connection, path: str, *, keep: int) -> str:
     except OSError as exc:
         raise system_error(exc, directory) from exc
     return target
+
+
+def _refuse_link(directory: str) -> None:
+    """It may come with a repository, and old copies are removed from where it leads."""
+    if os.path.islink(directory):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
 def _copy(connection: apsw.Connection, partial: str) -> None:

@@ -1,7 +1,10 @@
 """The data directory and its files: made private, checked, judged by the file system they are on."""
 
 import os
+import sys
 
+from crush import paths
+from crush.errors import StoreError
 from crush.store.failures import system_error
 
 # Machines that mount one of these share no memory, which the write-ahead log needs.
@@ -17,9 +20,22 @@ def make_private_dir(path: str) -> None:
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         os.makedirs(path, mode=0o700, exist_ok=True)
+        _refuse_strangers(path)
         _create(os.path.join(path, ".gitignore"), b"*\n", 0o644)
     except OSError as exc:
         raise system_error(exc, path) from exc
+
+
+def _refuse_strangers(path: str) -> None:
+    """Whoever owns the directory reads and replaces what is in it. Root works for others, too."""
+    if sys.platform == "win32":
+        return
+    owner = os.stat(path).st_uid
+    if paths.is_planted(path) or (owner not in {os.geteuid(), 0} and os.geteuid() != 0):
+        raise StoreError(
+            f"the data directory {path!r} belongs to uid {owner}, not to you",
+            hint="name one of your own with --data-dir, or `options.data_directory`",
+        )
 
 
 def make_private_file(path: str) -> bool:
