@@ -32,7 +32,9 @@ def main(parsed: Parsed) -> int:
             report(ready_fd, state="failed", pid=os.getpid(), error=exc.message)
         raise
     try:
-        from crush.server.app import serve  # noqa: PLC0415 - not for a server that is not needed
+        # Not for a server that is not needed; and aiohttp comes in the lean way only if that is first.
+        import crush.server.lean_aiohttp  # noqa: F401, PLC0415
+        from crush.server.app import serve  # noqa: PLC0415
 
         return serve(
             host=host,

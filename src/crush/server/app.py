@@ -14,6 +14,7 @@ from importlib import import_module
 
 import anyio
 import anyio.to_thread
+from aiohttp import web
 from anyio.abc import TaskGroup
 
 from crush import paths
@@ -26,7 +27,6 @@ from crush.launch.protocol import build_id
 from crush.launch.ready import report
 from crush.server.bodies import BODY_WITHIN_S, MAX_BODY_BYTES, whole_bodies
 from crush.server.identity import Identity
-from crush.server.lean_aiohttp import web
 from crush.server.lifetime import Lifetime, linger_s
 from crush.server.peers import guard
 from crush.server.problems import problems
@@ -273,6 +273,7 @@ async def _compose(
     from crush.providers.registry import HttpPool, build_provider  # noqa: PLC0415
     from crush.providers.weights import verify_weights  # noqa: PLC0415
     from crush.server.claims import Claims, detach_grace_s  # noqa: PLC0415
+    from crush.server.file_limit import raise_file_limit  # noqa: PLC0415
     from crush.server.projects import Projects  # noqa: PLC0415
     from crush.server.runs import Owners  # noqa: PLC0415
     from crush.server.services import Services  # noqa: PLC0415
@@ -280,6 +281,7 @@ async def _compose(
     from crush.store.registry import Registry  # noqa: PLC0415
     from crush.tools.registry import core_tools  # noqa: PLC0415
 
+    raise_file_limit()
     registry = await Registry.open(paths.registry_db(os.environ))
     stack.push_async_callback(registry.close)
     left = await registry.unfinished()

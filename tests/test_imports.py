@@ -1,0 +1,69 @@
+"""What a server loads before it listens: each module in it delays the first answer of a cold start."""
+
+import re
+import sys
+import time
+from pathlib import Path
+
+from crush.launch.host import parse_host
+from crush.launch.spawn import server_command, spawn
+from tests.e2e.machine import DEADLINE_S, Machine
+
+LIBRARIES = {
+    *("aiohappyeyeballs", "aiohttp", "aiosignal", "anyio", "attr", "frozenlist", "idna"),
+    *("msgspec", "multidict", "propcache", "sniffio", "typing_extensions", "yarl"),
+}
+# What the libraries look for and do without.
+TRIED = {"aiodns", "backports", "brotli", "brotlicffi", "org"}
+# The wire and the launcher are what both sides speak; nothing of the engine is here.
+OURS = {
+    *("crush", "crush.__main__", "crush.errors", "crush.paths"),
+    *("crush.cli", "crush.cli.main", "crush.cli.options", "crush.cli.server", "crush.cli.table"),
+    *("crush.launch", "crush.launch.bind", "crush.launch.host", "crush.launch.http"),
+    *("crush.launch.lock", "crush.launch.logs", "crush.launch.protocol", "crush.launch.ready"),
+    *("crush.launch.response", "crush.launch.thin_json"),
+    *("crush.server", "crush.server.app", "crush.server.bodies", "crush.server.identity"),
+    *("crush.server.lean_aiohttp", "crush.server.lifetime", "crush.server.peers"),
+    *("crush.server.problems", "crush.server.routes", "crush.server.routes.table"),
+    *("crush.wire", "crush.wire.codec", "crush.wire.events", "crush.wire.ids"),
+    *("crush.wire.messages", "crush.wire.params", "crush.wire.parts", "crush.wire.permissions"),
+    *("crush.wire.problems", "crush.wire.requests"),
+}
+MOST_MODULES = 400
+
+
+def test_a_server_loads_no_engine_before_it_listens(tmp_path: Path) -> None:
+    loaded = loaded_by_a_server(tmp_path)
+
+    ours = {name for name in loaded if name.split(".")[0] == "crush"}
+    assert ours <= OURS, sorted(ours - OURS)
+    libraries = {name.split(".")[0] for name in loaded} - {"crush"} - sys.stdlib_module_names
+    assert libraries <= LIBRARIES | TRIED, sorted(libraries - LIBRARIES - TRIED)
+    assert len(loaded) <= MOST_MODULES
+
+
+def test_the_first_to_load_aiohttp_leaves_its_certificates_out(tmp_path: Path) -> None:
+    """`lean_aiohttp` only helps if nothing else was there before it."""
+    loaded = loaded_by_a_server(tmp_path)
+
+    # A package is listed when it is complete, so after everything that it loads itself.
+    at = loaded.index("aiohttp")
+    assert not [name for name in loaded[:at] if name.startswith("crush.server.")]
+    first_of_ours = next(name for name in loaded[at:] if name.startswith("crush."))
+    assert first_of_ours == "crush.server.lean_aiohttp"
+
+
+def loaded_by_a_server(root: Path) -> list[str]:
+    """The modules that a spawned server has loaded when it is ready, in order."""
+    machine = Machine(root, model_url="")
+    interpreter, *rest = server_command()
+    command = [interpreter, "-X", "importtime", *rest]
+    started = spawn(parse_host(machine.host), env=machine.env, lock=None, command=command)
+    report = started.wait(time.monotonic() + DEADLINE_S)
+    started.close()
+    log = machine.server_log()
+    machine.close()
+    assert report is not None, log
+    assert report["state"] == "ready", log
+    until_ready = log.partition("serving unix://")[0]
+    return re.findall(r"^import time: +\d+ \| +\d+ \| +(\S+)$", until_ready, re.MULTILINE)
