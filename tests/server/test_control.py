@@ -1,14 +1,18 @@
 """`POST /v1/control` and what the server tells of itself."""
 
 import json
+import os
 import sys
+from pathlib import Path
 
 import anyio
 import pytest
 
 from crush import __version__
+from crush.launch.host import parse_host
+from crush.server import app
 from tests.server.classic_client import ClassicClient
-from tests.server.site import Site
+from tests.server.site import Site, serving, until
 
 
 @pytest.mark.parametrize("command", ["shutdown", "shutdown_if_idle"])
@@ -59,6 +63,39 @@ async def test_what_is_in_flight_is_finished_before_the_server_leaves(site: Site
         with anyio.fail_after(5):
             assert (await connection.receive()).startswith(b"HTTP/1.1 200 ")
             assert (await other.receive()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_leaving_server_does_not_mind_that_its_socket_is_gone(
+    root: Path, model_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took it away itself; bound anew, it would stand in its successor's way."""
+    monkeypatch.setattr(app, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(app, "FINISH_WITHIN_S", 0.2)
+    host = parse_host(f"unix://{root}/s.sock")
+    async with serving(root, host, model_url=model_url) as site, await site.connect() as slow:
+        await slow.send(b"POST /v1/runs HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        await site.ask("GET", "/health")
+        site.server._lifetime.leave()
+        await until(lambda: not os.path.exists(host.address))
+    assert not os.access(host.address, os.F_OK)
+
+
+async def test_a_server_whose_socket_was_removed_makes_a_new_one(
+    root: Path, model_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "LOOK_EVERY_S", 0.01)
+    host = parse_host(f"unix://{root}/s.sock")
+    async with (
+        serving(root, host, model_url=model_url) as site,
+        site.start(f"SAY begin\nLATCH {root}/latch\nSAY end") as run,
+    ):
+        await run.until("delta")
+        os.unlink(host.address)
+        await until(lambda: os.path.exists(host.address))
+        async with site.follow(run.run_id) as again:  # over the new one
+            (root / "latch").touch()
+            assert (await again.rest())[-1]["run"]["state"] == "done"
+        assert (await run.rest())[-1]["run"]["state"] == "done"
 
 
 async def test_the_version_has_the_fields_of_crush_and_ours(site: Site) -> None:

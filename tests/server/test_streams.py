@@ -68,9 +68,9 @@ async def test_a_reader_that_never_reads_is_cut_and_others_do_not_notice(
 async def test_a_reader_that_is_too_far_behind_is_told_to_resync_and_loses_nothing(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "QUEUE_LIMIT", 40)
+    monkeypatch.setattr(feed, "QUEUE_LIMIT", 10)
     latch = site.root / "latch"
-    prompt = f"SAY begin\n{BIG}\nTOOL ls {{}}\n---\nSTEPS 30 ls {{}}\n---\nLATCH {latch}\nSAY end"
+    prompt = f"SAY begin\n{BIG}\nTOOL ls {{}}\n---\nSTEPS 5 ls {{}}\n---\nLATCH {latch}\nSAY end"
     async with site.start(prompt) as slow:
         await until(lambda: any(reader.lost for reader in subscriptions(site)))
         latch.touch()

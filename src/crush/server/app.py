@@ -42,7 +42,8 @@ log = logging.getLogger("crush.server")
 MAX_HEADER_BYTES = 16 * 1024
 # A connection is closed when it has brought no whole request head for so long.
 HEAD_WITHIN_S = 120.0
-FINISH_WITHIN_S = 5.0
+# aiohttp waits so long for answers in flight, then again for handlers that it has cancelled.
+FINISH_WITHIN_S = 2.0
 LOOK_EVERY_S = 5.0
 TELL_WHY_S = 1.0
 REST_WITHIN_S = 10.0
@@ -109,8 +110,10 @@ class Server:
                 "serving %s, pid %d, build %s", self._host, os.getpid(), self._identity.build_id
             )
             await self._load_engine(tasks, engine)
-            tasks.start_soon(self._look_after, runner)
-            await self._lifetime.wait_leaving()
+            async with anyio.create_task_group() as looking:
+                looking.start_soon(self._look_after, runner)
+                await self._lifetime.wait_leaving()
+                looking.cancel_scope.cancel()
             log.info("leaving")
             await self._site.stop()
             # The server lock is kept until the databases are closed: the next server needs them.
@@ -165,21 +168,25 @@ class Server:
         """Every few seconds: is the socket still ours, is anything to be closed, are logs full."""
         while True:
             await anyio.sleep(LOOK_EVERY_S)
-            if self._services is not None:
-                await self._services.workspaces.close_unclaimed()
-                await self._services.projects.close_idle()
-            await anyio.to_thread.run_sync(self._rotate_logs)
-            if await anyio.to_thread.run_sync(self._listener.still_ours):
-                continue
-            try:
-                await anyio.to_thread.run_sync(self._listener.rebind)
-            except LockHeldError:
-                log.warning("another server has taken our place")
-                self._lifetime.leave()
-                return
-            log.warning("the socket was removed; listening on a new one")
-            removed, self._site = self._site, await self._listen(runner)
-            await removed.stop()
+            with anyio.CancelScope(shield=True):  # a look that has begun is finished
+                await self._look(runner)
+
+    async def _look(self, runner: web.AppRunner) -> None:
+        if self._services is not None:
+            await self._services.workspaces.close_unclaimed()
+            await self._services.projects.close_idle()
+        await anyio.to_thread.run_sync(self._rotate_logs)
+        if await anyio.to_thread.run_sync(self._listener.still_ours):
+            return
+        try:
+            await anyio.to_thread.run_sync(self._listener.rebind)
+        except LockHeldError:
+            log.warning("another server has taken our place")
+            self._lifetime.leave()
+            return
+        log.warning("the socket was removed; listening on a new one")
+        removed, self._site = self._site, await self._listen(runner)
+        await removed.stop()
 
     def _rotate_logs(self) -> None:
         for fd, name in ((1, "stdout.log"), (2, "stderr.log")):
