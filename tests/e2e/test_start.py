@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import socket
+import subprocess
 import threading
 from pathlib import Path
 
@@ -176,3 +177,17 @@ def test_the_server_keeps_nothing_of_the_client_that_starts_it(machine: Machine)
     assert machine.run(project, "run", "hi", env=secrets).returncode == Exit.OK
     kept = Path(f"/proc/{machine.server_pid()}/environ").read_text().split("\0")
     assert {entry.partition("=")[0] for entry in kept if entry} == {"HOME", "PATH", "LANG"}
+
+
+def test_a_client_with_few_descriptors_starts_a_server_for_many(machine: Machine) -> None:
+    projects = [machine.project(f"p{i}") for i in range(24)]
+    few = ["bash", "-c", 'ulimit -Sn 64; exec "$@"', "-"]
+    first = subprocess.run(
+        [*few, *machine.command(projects[0], "run", "hi")],
+        env=machine.env,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert first.returncode == Exit.OK
+    for done in all_ended([machine.start(project, "run", "hi") for project in projects]):
+        assert done.returncode == Exit.OK, done.stderr

@@ -135,3 +135,17 @@ def test_a_rule_of_one_tool_is_not_another_tools() -> None:
     rule = Rule(effect="allow", kinds=frozenset({"execute"}), tool="bash")
     assert decide(need("execute", "make", tool="bash"), [rule]) == "allow"
     assert decide(need("execute", "make", tool="mcp"), [rule]) == "ask"
+
+
+@pytest.mark.parametrize(
+    "name", [".git/hooks/pre-commit", "sub/.GIT/config", ".crush/crush.json", "crush.json", ".git"]
+)
+def test_what_git_and_crush_obey_is_not_written_without_being_asked(name: str) -> None:
+    """A hook is run by the user's next commit: it would be a shell by a detour."""
+    rules = mode_rules("workspace", read_only=False, root=ROOT)
+    assert decide(need("write", f"{ROOT}/{name}"), rules) == "ask"
+    assert decide(need("read", f"{ROOT}/{name}"), rules) == "allow"
+    assert decide(need("write", f"{ROOT}/{name}.txt"), rules) == ("ask" if "/" in name else "allow")
+    assert decide(
+        need("write", f"{ROOT}/{name}"), mode_rules("yolo", read_only=False, root=ROOT)
+    ) == ("allow")

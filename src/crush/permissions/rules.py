@@ -38,16 +38,22 @@ class Need(Struct, frozen=True, kw_only=True):
 
 
 class Rule(Struct, frozen=True, kw_only=True):
-    """Says `effect` for needs of the given kinds; `under` limits it to paths inside a directory."""
+    """Says `effect` for needs of the given kinds.
+
+    `under` limits it to paths inside a directory, `names` to paths that have one of them in it.
+    """
 
     effect: Effect
     kinds: frozenset[str]
     under: str = ""
+    names: frozenset[str] = frozenset()
     tool: str = ""
     reason: str = ""
 
     def covers(self, need: Need) -> bool:
         if need.kind not in self.kinds or (self.tool and self.tool != need.tool):
+            return False
+        if self.names and not _has_name(need.target, self.names):
             return False
         return not self.under or is_within(need.target, self.under)
 
@@ -59,10 +65,26 @@ def is_within(path: str, directory: str) -> bool:
     return path == directory or path.startswith(directory.rstrip(os.sep) + os.sep)
 
 
+def _has_name(path: str, names: frozenset[str]) -> bool:
+    """In any case: some file systems know no difference."""
+    return any(part.casefold() in names for part in path.split(os.sep))
+
+
 _ALL: frozenset[str] = frozenset({"read", "list", "write", "execute", "fetch"})
 _FILES: frozenset[str] = frozenset({"read", "list", "write"})
 _LOOKS: frozenset[str] = frozenset({"read", "list"})
+_WRITES: frozenset[str] = frozenset({"write"})
 _CHANGES: frozenset[str] = frozenset({"write", "execute"})
+
+
+# The user's next `git` runs what is in `.git`, and the next run asks whom `crush.json` names: writing
+# there is a shell by a detour.
+_CAREFUL = Rule(
+    effect="ask",
+    kinds=_WRITES,
+    names=frozenset({".git", ".crush", "crush.json", ".crush.json"}),
+    reason="git and crush obey what is in there",
+)
 
 
 def mode_rules(mode: Mode, *, read_only: bool, root: str) -> tuple[Rule, ...]:
@@ -72,7 +94,8 @@ def mode_rules(mode: Mode, *, read_only: bool, root: str) -> tuple[Rule, ...]:
     narrowing = (
         (Rule(effect="deny", kinds=_CHANGES, reason="the run is read-only"),) if read_only else ()
     )
-    return (*narrowing, _mode_rule(mode, root))
+    careful = (_CAREFUL,) if mode == "workspace" else ()
+    return (*narrowing, *careful, _mode_rule(mode, root))
 
 
 def decide(need: Need, rules: Sequence[Rule]) -> Effect:
