@@ -1,5 +1,6 @@
 """Where benchmarks happen: an isolated machine, a scripted model, a server that comes and goes."""
 
+import ssl
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -100,6 +101,15 @@ class Stage:
         return int(resident.split()[1]) / 1024
 
 
+def _bundle(root: Path) -> Path:
+    """The system's certificates and the test's: a file of one would be loaded in no time."""
+    bundle = root / "bundle.pem"
+    system = ssl.get_default_verify_paths().cafile
+    parts = [CERTIFICATES / "ca.pem", *([Path(system)] if system else [])]
+    bundle.write_bytes(b"\n".join(part.read_bytes() for part in parts))
+    return bundle
+
+
 @contextmanager
 def stage(*, rounds: int, tls: bool = False) -> Iterator[Stage]:
     """Everything in a directory of its own; nothing is left behind."""
@@ -110,7 +120,7 @@ def stage(*, rounds: int, tls: bool = False) -> Iterator[Stage]:
         )
         machine = Machine(root, model_url=model.url)
         if tls:
-            machine.env["SSL_CERT_FILE"] = str(CERTIFICATES / "ca.pem")
+            machine.env["SSL_CERT_FILE"] = str(_bundle(root))
         spawner = opened.enter_context(Spawner(str(root)))
         opened.callback(machine.close)
         yield Stage(machine=machine, model=model, spawner=spawner, rounds=rounds)
