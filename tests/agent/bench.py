@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from crush.agent.project import Order, Project
+from crush.agent.prompt import load_prompts
 from crush.config.settings import ChosenModel, ProviderSettings
 from crush.permissions.rules import mode_rules
 from crush.providers.base import Provider
@@ -57,6 +58,7 @@ class Bench:
         self.tools: Mapping[str, AnyTool] = {
             tool.name: as_any(tool) for tool in (self.read, self.change)
         }
+        self.prompts = load_prompts()
         self.busy: list[bool] = []
         self._tasks: TaskGroup = anyio.create_task_group()
 
@@ -70,6 +72,7 @@ class Bench:
             store=self.store,
             last_seq=await self.store.last_seq(),
             tools=self.tools,
+            prompts=self.prompts,
             build_provider=lambda model: self.providers.get(model.info.id, self.provider),
             tasks=self._tasks,
             on_busy=lambda: self.busy.append(True),

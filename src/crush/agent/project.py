@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from crush.agent.feed import Feed
 from crush.agent.pending import StoredPending
+from crush.agent.prompt import Prompts
 from crush.agent.prompted import Prompted
 from crush.agent.session_actor import CutReason, SessionActor
 from crush.agent.titles import title_from
@@ -78,6 +79,7 @@ class Project:
         store: Store,
         last_seq: int,
         tools: Mapping[str, AnyTool],
+        prompts: Prompts,
         build_provider: Callable[[ChosenModel], Provider],
         tasks: TaskGroup,
         on_busy: Callable[[], None],
@@ -89,7 +91,11 @@ class Project:
             pending=StoredPending(store=store, feed=self.feed), answer_within_s=ANSWER_WITHIN_S
         )
         self._workshop = Workshop(
-            store=store, broker=self.broker, tools=tools, build_provider=build_provider
+            store=store,
+            broker=self.broker,
+            tools=tools,
+            prompts=prompts,
+            build_provider=build_provider,
         )
         self._tasks = tasks
         self._on_busy = on_busy

@@ -30,20 +30,25 @@ def surroundings(cwd: str, *, created_at: int) -> Surroundings:
     )
 
 
-def coder_prompt(place: Surroundings) -> str:
-    """The prompt of the agent that has tools."""
-    return _fill("coder.md", place)
+class Prompts(Struct, frozen=True, kw_only=True):
+    """The templates: `coder` for the agent that has tools, `small` for a model that only chats."""
+
+    coder: str
+    small: str
 
 
-def small_prompt(place: Surroundings) -> str:
-    """The prompt of a small model that only chats (≤ 300 tokens with everything)."""
-    return _fill("small.md", place)
+def load_prompts() -> Prompts:
+    """Read once, with the server: an upgrade beneath it changes no prompt of a running session."""
+    return Prompts(coder=_load("coder.md"), small=_load("small.md"))
 
 
-def _fill(name: str, place: Surroundings) -> str:
+def fill(template: str, place: Surroundings) -> str:
     """All fields at once: what one of them holds is not looked at for another."""
+    fields = {"cwd": place.cwd, "day": place.day, "platform": place.platform}
+    return re.sub(r"\{(cwd|day|platform)\}", lambda found: fields[found[1]], template)
+
+
+def _load(name: str) -> str:
     # `importlib.resources` would cost 4 ms of a server's start.
     with open(os.path.join(os.path.dirname(__file__), "prompts", name), encoding="utf-8") as file:
-        text = file.read()
-    fields = {"cwd": place.cwd, "day": place.day, "platform": place.platform}
-    return re.sub(r"\{(cwd|day|platform)\}", lambda found: fields[found[1]], text)
+        return file.read()

@@ -13,7 +13,7 @@ from crush.agent.gate import Gate
 from crush.agent.history import turns_from
 from crush.agent.journal import Journal
 from crush.agent.loop import Loop, TurnEnd
-from crush.agent.prompt import coder_prompt, small_prompt, surroundings
+from crush.agent.prompt import Prompts, fill, surroundings
 from crush.agent.prompted import Prompted
 from crush.agent.reads import SessionReads
 from crush.config.settings import ChosenModel
@@ -36,6 +36,7 @@ class Workshop(Struct, frozen=True, kw_only=True):
     store: Store
     broker: Broker
     tools: Mapping[str, AnyTool]
+    prompts: Prompts
     build_provider: Callable[[ChosenModel], Provider]
 
 
@@ -132,12 +133,14 @@ class Turn:
         session = await self._workshop.store.session(self._journal.run.session_id)
         messages = await self._workshop.store.messages(session.id)
         place = surroundings(self._prompted.cwd, created_at=session.created_at)
-        prompt = small_prompt if model.small else coder_prompt
+        prompts = self._workshop.prompts
 
         def build() -> ModelRequest:
             return ModelRequest(
                 model=model.info.id,
-                system=prompt(place),  # a prefix is the adapter's to add
+                system=fill(
+                    prompts.small if model.small else prompts.coder, place
+                ),  # a prefix is the adapter's to add
                 turns=turns_from(messages, summary_message_id=session.summary_message_id),
                 tools=() if model.small else tuple(map(_spec, self._workshop.tools.values())),
                 max_tokens=model.selected.max_tokens or model.info.default_max_tokens,
@@ -148,7 +151,7 @@ class Turn:
                 session_key=session.id,
             )
 
-        # A long conversation, and the prompt's file, are not the event loop's to read.
+        # A long conversation is not the event loop's to read.
         return await anyio.to_thread.run_sync(build)
 
     def _count(self, usage: Usage | None) -> None:
