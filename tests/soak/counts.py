@@ -32,8 +32,16 @@ def ends_of_runs(project: Path) -> dict[str, int]:
 
 
 def resident_mib(pid: int) -> float:
+    return _memory_mib(pid, "VmRSS:")
+
+
+def peak_mib(pid: int) -> float:
+    return _memory_mib(pid, "VmHWM:")
+
+
+def _memory_mib(pid: int, name: str) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+    line = next(line for line in status.splitlines() if line.startswith(name))
     return int(line.split()[1]) / 1024
 
 

@@ -1,23 +1,24 @@
-"""An answer of 200 MB: it arrives whole, and no process keeps more than it must."""
+"""200 MB of text: what an answer may hold arrives whole, what it may not is cut, nobody drowns."""
 
 import json
-import os
-import resource
 import socket
-import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pytest
 
-from tests.e2e.machine import CRUSH, Machine
-from tests.soak.counts import times
+from crush.errors import Exit
+from crush.providers._bounded import MAX_ANSWER_CHARS
+from tests.e2e.machine import Machine
+from tests.soak.counts import peak_mib, times
 
 pytestmark = pytest.mark.soak
 
 SIZE_MB = 200
+FEW_PIECES = 60
+MOST_MIB = 250.0
 PIECE = ("The quick brown fox jumps over the lazy dog. " * 1456)[: 64 * 1024]
 
 
@@ -56,23 +57,25 @@ def flooding_model(pieces: int) -> Iterator[str]:
         listening.close()
 
 
-def test_a_very_long_answer_arrives_whole(machine: Machine, tmp_path: Path, share: float) -> None:
-    pieces = times(SIZE_MB * 16, share)
-    with flooding_model(pieces) as url:
+def test_the_longest_answer_arrives_whole_and_a_longer_one_is_cut(machine: Machine) -> None:
+    fits = MAX_ANSWER_CHARS // len(PIECE)
+    for pieces, code in ((fits, Exit.OK), (SIZE_MB * 16, Exit.PROVIDER), (fits, Exit.OK)):
+        with flooding_model(pieces) as url:
+            machine.model_url = url
+            done = machine.run(machine.project(f"p{pieces}{code}{url[-5:]}"), "run", "hi")
+        assert done.returncode == code, done.stderr
+        assert len(done.stdout) >= fits * len(PIECE)
+    assert peak_mib(machine.server_pid()) < MOST_MIB
+
+
+def test_a_long_session_of_the_longest_answers_goes_on(machine: Machine, share: float) -> None:
+    """200 MB of text in one session: each request carries all of it, and all of it is kept."""
+    answers = times(SIZE_MB * 16 // FEW_PIECES, share)
+    with flooding_model(FEW_PIECES) as url:
         machine.model_url = url
         project = machine.project("p")
-        out = tmp_path / "out"
-        with out.open("wb") as stdout:
-            done = subprocess.run(
-                [*CRUSH, "--host", machine.host, "--cwd", str(project), "run", "hi"],
-                env=machine.env,
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=subprocess.PIPE,
-                check=False,
-                timeout=1700,
-            )
-    assert done.returncode == 0, done.stderr[-500:]
-    assert out.stat().st_size == pieces * len(PIECE) + 1
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss > 0
-    assert os.path.exists(machine.socket)
+        for number in range(answers):
+            done = machine.run(project, "run", *(["-C"] if number else []), "go on")
+            assert done.returncode == Exit.OK, done.stderr
+            assert len(done.stdout) == FEW_PIECES * len(PIECE) + 1
+    sys.stdout.write(f"{answers} answers: peak {peak_mib(machine.server_pid()):.0f} MiB\n")
