@@ -280,6 +280,7 @@ async def _compose(
     from crush.providers.registry import HttpPool, build_provider  # noqa: PLC0415
     from crush.providers.weights import verify_weights  # noqa: PLC0415
     from crush.server.claims import Claims, detach_grace_s  # noqa: PLC0415
+    from crush.server.file_limit import raise_file_limit  # noqa: PLC0415
     from crush.server.projects import Projects  # noqa: PLC0415
     from crush.server.runs import Owners  # noqa: PLC0415
     from crush.server.services import Services  # noqa: PLC0415
@@ -287,6 +288,7 @@ async def _compose(
     from crush.store.registry import Registry  # noqa: PLC0415
     from crush.tools.registry import core_tools  # noqa: PLC0415
 
+    raise_file_limit()
     registry = await Registry.open(paths.registry_db(os.environ))
     stack.push_async_callback(registry.close)
     left = await registry.unfinished()
