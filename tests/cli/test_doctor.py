@@ -198,3 +198,15 @@ def test_a_check_that_takes_too_long_is_given_up(machine: Machine) -> None:
 )
 def test_sizes_are_told_in_their_unit(size: float, text: str) -> None:
     assert size_text(size) == text
+
+
+def test_a_name_that_commands_the_terminal_is_spelled_out(shared: Machine, tmp_path: Path) -> None:
+    """A directory can be called anything, and every complaint about a file in it names it."""
+    evil = tmp_path / "e\x1b]52;c;aGk=\x07"
+    evil.mkdir()
+    (evil / "crush.json").write_text("{x")
+
+    for words in (["doctor"], ["dirs"], ["session", "list"], ["run", "hi"], ["--\x1b]0;x\x07"]):
+        done = shared.run(evil, *words)
+        assert "\x1b" not in done.stdout, words
+        assert words == ["run", "hi"] or "\x1b" not in done.stderr, words

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 import time
 from contextlib import closing
 from pathlib import Path
@@ -243,3 +244,26 @@ def test_a_database_that_another_program_locks_makes_only_its_own_project_wait(
         database.execute("BEGIN IMMEDIATE")
         assert machine.run(fine, "run", "hi").returncode == Exit.OK
     assert machine.run(locked, "run", "SAY on").stdout == "on\n"
+
+
+def test_a_project_is_found_under_its_new_name_at_once(machine: Machine) -> None:
+    before = machine.project("before")
+    assert machine.run(before, "run", "SAY remembered").returncode == Exit.OK
+    after = before.rename(machine.root / "after")
+    shown = machine.run(after, "session", "last")
+    assert "remembered" in shown.stdout, shown.stderr
+    assert machine.run(after, "run", "SAY on").stdout == "on\n"
+    assert not before.exists()
+
+
+def test_a_prompt_that_no_model_takes_is_refused_with_what_to_do(machine: Machine) -> None:
+    project = machine.project("p")
+    done = subprocess.run(
+        machine.command(project, "run", "sum up"),
+        env=machine.env,
+        input=b"\xc3\xa9" * 12_000_000,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == Exit.USAGE
+    assert b"name a file in the prompt" in done.stderr

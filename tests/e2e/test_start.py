@@ -191,3 +191,20 @@ def test_a_client_with_few_descriptors_starts_a_server_for_many(machine: Machine
     assert first.returncode == Exit.OK
     for done in all_ended([machine.start(project, "run", "hi") for project in projects]):
         assert done.returncode == Exit.OK, done.stderr
+
+
+@pytest.mark.parametrize("umask", ["0777", "0"])
+def test_the_umask_of_the_first_client_is_not_the_servers(machine: Machine, umask: str) -> None:
+    project = machine.project("p")
+    command = machine.command(project, "run", "hi")
+    started = subprocess.run(
+        ["/bin/sh", "-c", f'umask {umask}; exec "$@"', "-", *command],
+        env=machine.env,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert started.returncode == Exit.OK
+    made = [project / ".crush", *(project / ".crush").iterdir()]
+    made += [machine.socket, *(machine.home / ".local" / "state" / "crush").iterdir()]
+    modes = {path.stat().st_mode & 0o777 for path in made}
+    assert modes == {0o700, 0o600}

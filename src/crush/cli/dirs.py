@@ -5,6 +5,7 @@ import os
 import sys
 
 from crush import paths
+from crush.cli.harmless import harmless
 from crush.cli.options import Parsed
 from crush.cli.place import data_dir_of, host_of
 from crush.errors import Exit
@@ -18,7 +19,7 @@ def main(parsed: Parsed) -> int:
         sys.stdout.write(json.dumps(names) + "\n")
         return Exit.OK
     width = max(map(len, found))
-    sys.stdout.writelines(f"{name:<{width}}  {path}\n" for name, path in found.items())
+    sys.stdout.writelines(harmless(f"{name:<{width}}  {path}\n") for name, path in found.items())
     return Exit.OK
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from crush.cli.check import Check
 from crush.cli.check_machine import check_machine, missing_packages
+from crush.cli.harmless import harmless
 from crush.cli.options import Parsed
 from crush.cli.place import cwd_of, given_data_dir, host_of
 from crush.cli.sighting import look_at
@@ -46,7 +47,7 @@ def _line(check: Check) -> str:
     line = f"{check.level:<4}  {check.name:<17} {check.text}\n"
     if check.hint and check.level != "ok":
         line += f"{'':<24}{check.hint}\n"
-    return line
+    return harmless(line)
 
 
 def _record(check: Check) -> dict[str, str]:

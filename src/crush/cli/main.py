@@ -86,10 +86,12 @@ def fail(error: CrushError) -> int:
         sys.stdout.flush()
     except OSError:
         _drop_stdout()
+    from crush.cli.harmless import harmless  # noqa: PLC0415 - nothing failed so far
+
     try:
-        sys.stderr.write(f"crush: {error.message}\n")
+        sys.stderr.write(harmless(f"crush: {error.message}\n"))
         if error.hint:
-            sys.stderr.write(f"hint: {error.hint}\n")
+            sys.stderr.write(harmless(f"hint: {error.hint}\n"))
         sys.stderr.flush()
     except OSError:
         pass

@@ -43,5 +43,7 @@ def data_dir_of(parsed: Parsed) -> str:
     try:
         return load_config(cwd, os.environ, data_dir=given_data_dir(parsed)).data_dir
     except ConfigError as exc:
-        sys.stderr.write(f"crush: {exc.message}\n")
+        from crush.cli.harmless import harmless  # noqa: PLC0415 - as above
+
+        sys.stderr.write(harmless(f"crush: {exc.message}\n"))
         return given_data_dir(parsed) or project_data_dir(cwd)

@@ -18,6 +18,8 @@ from crush.launch.thin_json import dumps
 
 _CANCEL_WITHIN_S = 5.0
 _OK = 200
+# Every one of them can take six bytes on its way, and the server takes 64 MiB.
+_MAX_PROMPT_CHARS = 10_000_000
 
 
 def main(parsed: Parsed) -> int:
@@ -50,6 +52,11 @@ def _body(parsed: Parsed) -> dict[str, object]:
             raise UsageError(f"the name of {path!r} is not UTF-8", hint="rename it")
     umask = os.umask(0o077)
     os.umask(umask)
+    if len(prompt) > _MAX_PROMPT_CHARS:
+        raise UsageError(
+            f"the prompt has {len(prompt) // 1_000_000} million characters, and no model takes so many",
+            hint="name a file in the prompt instead of piping it in",
+        )
     return {
         "path": cwd,
         "prompt": prompt,

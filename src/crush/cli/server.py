@@ -16,6 +16,8 @@ def main(parsed: Parsed) -> int:
     ready_fd = adopt(ready_fd) if ready_fd else 0
     start_lock_fd = int(parsed.number("start_lock_fd"))
     instance_id = os.urandom(16).hex()
+    # The first client's has nothing to do with everybody's server: 0777 would lock it out, 0 open it.
+    os.umask(0o077)
     try:
         host = _host(parsed)
         directory = server_dir(host, os.environ)

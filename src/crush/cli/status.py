@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+from crush.cli.harmless import harmless
 from crush.cli.options import Parsed
 from crush.cli.place import host_of
 from crush.cli.sighting import Sighting, look_at
@@ -27,7 +28,7 @@ def main(parsed: Parsed) -> int:
     else:
         rows = list(_rows(host, seen))
         width = max(len(label) for label, _ in rows)
-        sys.stdout.writelines(f"{label:<{width}}  {text}\n" for label, text in rows)
+        sys.stdout.writelines(harmless(f"{label:<{width}}  {text}\n") for label, text in rows)
     return Exit.OK if seen.is_healthy else Exit.ERROR
 
 

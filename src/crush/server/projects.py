@@ -70,6 +70,7 @@ class Projects:
             async with entry.lock:
                 await _let_go_if_moved(entry)
                 if entry.project is None:
+                    await self._let_go_of_moved()
                     entry.project = await self._create(data_dir)
                 project = entry.project
             yield project
@@ -95,6 +96,13 @@ class Projects:
     async def _store(self, data_dir: str) -> AsyncIterator[Store]:
         async with self.use(data_dir) as project:
             yield project.store
+
+    async def _let_go_of_moved(self) -> None:
+        """A project that was renamed is asked for under its new name, and one process opens it once."""
+        for entry in list(self._open.values()):
+            if entry.project is not None and not entry.users and not entry.lock.locked():
+                async with entry.lock:
+                    await _let_go_if_moved(entry)
 
     async def _create(self, data_dir: str) -> Project:
         store = await Store.open(
