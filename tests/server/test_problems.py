@@ -199,3 +199,16 @@ async def test_protocols_must_overlap_and_an_idle_older_server_gives_way(
 async def test_a_protocol_range_that_is_none_is_refused(site: Site, header: str) -> None:
     headers = {PROTOCOL_HEADER: header}
     await site.ask("POST", "/runs", start_body(site), status=400, headers=headers)
+
+
+async def test_a_path_that_no_system_has_is_the_clients_fault(site: Site) -> None:
+    await site.ask("GET", "/sessions?path=/a%00b", status=400)
+    await site.ask("POST", "/runs", start_body(site, path="/a\0b"), status=400)
+    await site.ask("POST", "/runs", start_body(site, data_dir="/a\0b"), status=422)
+    workspace = {"path": "/a\0b", "client_id": "5f2b1c1e-0000-4000-8000-000000000000"}
+    await site.ask("POST", "/workspaces", workspace, status=400)
+
+
+async def test_a_body_that_is_nested_without_end_is_the_clients_fault(site: Site) -> None:
+    async with site.http.post(site.url("/runs"), data=b"[" * 100_000) as response:
+        assert response.status == 400

@@ -66,6 +66,8 @@ def load_config(cwd: str, env: Mapping[str, str], *, data_dir: str = "") -> Conf
     """
     if not os.path.isabs(cwd):
         raise ConfigError(f"the working directory {cwd!r} is not an absolute path")
+    if "\0" in data_dir:
+        raise ConfigError(f"the data directory {data_dir!r} is not a possible path")
     reader = Reader()
     layers = reader.layers(user_files(cwd, env), "user")
     own_env = _own_env(layers, env)

@@ -56,7 +56,7 @@ async def find_place(
     """
 
     def look() -> Place:
-        if not os.path.isabs(path):
+        if not os.path.isabs(path) or "\0" in path:
             raise UsageError(f"the working directory {path!r} is not an absolute path")
         cwd = os.path.realpath(path)
         if not os.path.isdir(cwd):

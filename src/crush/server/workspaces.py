@@ -67,7 +67,7 @@ class Workspaces:
         """The workspace of a directory, new or as it is. Raises UsageError without a path."""
         if not wanted.path:
             raise UsageError("path is required")
-        if not os.path.isabs(wanted.path):
+        if not os.path.isabs(wanted.path) or "\0" in wanted.path:
             raise UsageError(f"path {wanted.path!r} is not absolute", hint="resolve it first")
         env = _environment(wanted.env or [])
         real_path = await anyio.to_thread.run_sync(os.path.realpath, wanted.path)

@@ -82,7 +82,7 @@ async def _project_of(request: web.Request, services: Services) -> AsyncIterator
     A client that names it in full has read its own configuration, which counts.
     """
     path = request.query.get("path", "")
-    if not path.startswith("/"):
+    if not path.startswith("/") or "\0" in path:
         raise UsageError("path is required and absolute")
     wanted = request.query.get("data_dir", "")
 
