@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping
 
 import anyio
@@ -123,6 +124,33 @@ async def test_growing_text_comes_in_few_frames(site: Site) -> None:
             received += len(line)
     text = 4 * 8000
     assert received < 1.3 * text + 160 * 8000 * 0.2 + 4000
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["DELTAS 8000", "PACE 1\nDELTAS 300", "\n".join(["TOOL ls {}"] * 40), "STEPS 10 ls {}"],
+    ids=["fast", "slow", "many calls", "many steps"],
+)
+async def test_a_classic_stream_tells_of_a_growing_message_at_most_thirty_times_a_second(
+    site: Site, prompt: str
+) -> None:
+    """Each time is the whole message."""
+    client = await ClassicClient(site).attach(interactive=False)
+    session = await client.new_session()
+    async with client.events() as classic:
+        began_at = anyio.current_time()
+        await client.prompt(session, prompt, run_id="r0")
+        await classic.complete("r0")
+        took_s = anyio.current_time() - began_at
+    updates = Counter(
+        event["payload"]["payload"]["id"]
+        for event in classic.seen
+        if (event["type"], event["payload"]["type"]) == ("message", "updated")
+    )
+    assert max(updates.values()) <= 30 * took_s + 2
+    last = {message["id"]: message for message in classic.of("message")}
+    kept = await client.ask("GET", f"/sessions/{session}/messages")
+    assert [last[m["id"]]["parts"] for m in kept] == [m["parts"] for m in kept]
 
 
 async def test_a_workspace_is_followed_from_a_cursor(site: Site) -> None:

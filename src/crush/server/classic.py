@@ -1,6 +1,10 @@
-"""The classic event stream: whole records, `data:` lines only, at most 30 updates a second (W 4)."""
+"""The classic event stream: whole records, `data:` lines only, at most 30 updates a second (W 4).
 
-from collections.abc import Mapping, Sequence
+A message that changed is told of once, as it is by then, when everything that is due was looked at or
+something else is to be told.
+"""
+
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -27,61 +31,79 @@ from crush.wire.messages import Message, Run, Session
 from crush.wire.parts import FinishPart, OpaquePart, TextPart
 
 Kind = Literal["created", "updated"]
+WholeEvent = (
+    SessionCreated
+    | SessionUpdated
+    | MessageStarted
+    | PermissionAsked
+    | PermissionResolved
+    | RunComplete
+    | RunUpdated
+    | RetryScheduled
+    | Notice
+)
 
 
 class ClassicFormat:
     """Format 2's events as a Crush client knows them."""
 
     heartbeat = b""
+    hurries = False
 
     def __init__(self, *, live: Mapping[MessageId, LiveMessage]) -> None:
         self._live = live  # messages that grow in the project right now
         self._answers: dict[str, tuple[str, str]] = {}  # of each session the last: id, text
         self._titles: dict[str, str] = {}
+        self._changed: dict[str, LiveMessage] = {}  # not told yet
 
     def committed(self, queued: Queued) -> bytes:
+        event = queued.item.event
+        if isinstance(event, PartAdded | PartEnded | MessageReset):
+            self._note(event, queued.live)
+            return b""
+        frame = self._frame_of(event)
+        return self.rest() + frame if frame else b""
+
+    def grown(self, piece: Piece) -> bytes:
+        live = self._live.get(MessageId(piece.source.owner))
+        if live is not None:
+            self._changed[live.header.id] = live
+        return b""
+
+    def rest(self) -> bytes:
+        changed, self._changed = self._changed, {}
+        return b"".join(_message("updated", live.snapshot()) for live in changed.values())
+
+    def lost(self) -> bytes:
+        return b""  # there is no word for it: the stream ends, the client reloads
+
+    def _frame_of(self, event: WholeEvent) -> bytes:
         frame = b""  # runs, retries and notices are not part of the classic stream
-        match queued.item.event:
-            case SessionCreated() as event:
+        match event:
+            case SessionCreated():
                 frame = self._session("created", event.session)
-            case SessionUpdated() as event:
+            case SessionUpdated():
                 frame = self._session("updated", event.session)
-            case MessageStarted() as event:
+            case MessageStarted():
                 frame = _message("created", event.message)
-            case PartAdded() | PartEnded() | MessageReset() as event:
-                frame = self._changed(event, queued.live)
-            case PermissionAsked() as event:
+            case PermissionAsked():
                 request = classic.Change("created", event.request)
                 frame = _frame(classic.ClassicPermissionRequest(request))
                 frame += _notification(event.request.tool_call_id)
-            case PermissionResolved() as event:
+            case PermissionResolved():
                 frame = self._resolved(event)
-            case RunComplete() as event:
+            case RunComplete():
                 frame = self._complete(event.run)
             case RunUpdated() | RetryScheduled() | Notice():
                 pass
         return frame
 
-    def pieces(self, pieces: Sequence[Piece]) -> bytes:
-        grown = dict.fromkeys(piece.source.owner for piece in pieces)
-        return b"".join(
-            _message("updated", live.snapshot())
-            for owner in grown
-            if (live := self._live.get(MessageId(owner))) is not None
-        )
-
-    def lost(self) -> bytes:
-        return b""  # there is no word for it: the stream ends, the client reloads
-
-    def _changed(
-        self, event: PartAdded | PartEnded | MessageReset, live: LiveMessage | None
-    ) -> bytes:
+    def _note(self, event: PartAdded | PartEnded | MessageReset, live: LiveMessage | None) -> None:
         if live is None:
-            return b""
-        message = live.snapshot()
-        if any(isinstance(part, FinishPart) for part in message.parts):
-            self._answers[event.session_id] = message.id, _text(message)
-        return _message("updated", message)
+            return
+        self._changed[event.message_id] = live
+        if isinstance(event, PartAdded) and isinstance(event.content, FinishPart):
+            self._answers[event.session_id] = event.message_id, _text(live.snapshot())
 
     def _session(self, change: Kind, session: Session) -> bytes:
         self._titles[session.id] = session.title

@@ -4,7 +4,7 @@ Both formats share one pump: committed events in order, then what has grown, mer
 frame per part per 33 ms or 512 code points. Format 2 is written here; the classic one in `classic`.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -25,13 +25,20 @@ HEARTBEAT_S = 15.0
 
 
 class Format(Protocol):
-    """How events become bytes; `b""` for what a format does not show."""
+    """How events become bytes; `b""` for what a format does not show, or not yet.
+
+    `hurries`: much new text is told before its time has come.
+    """
 
     heartbeat: bytes
+    hurries: bool
 
     def committed(self, queued: Queued) -> bytes: ...
 
-    def pieces(self, pieces: Sequence[Piece]) -> bytes: ...
+    def grown(self, piece: Piece) -> bytes: ...
+
+    def rest(self) -> bytes:
+        """What was put off; called at the end of everything that is due."""
 
     def lost(self) -> bytes: ...
 
@@ -40,6 +47,7 @@ class ResumableFormat:
     """Format 2."""
 
     heartbeat = HEARTBEAT
+    hurries = True
 
     def __init__(self, framer: Framer) -> None:
         self._framer = framer
@@ -47,8 +55,11 @@ class ResumableFormat:
     def committed(self, queued: Queued) -> bytes:
         return self._framer.committed(queued.item)
 
-    def pieces(self, pieces: Sequence[Piece]) -> bytes:
-        return b"".join(map(self._framer.piece, pieces))
+    def grown(self, piece: Piece) -> bytes:
+        return self._framer.piece(piece)
+
+    def rest(self) -> bytes:
+        return b""
 
     def lost(self) -> bytes:
         return self._framer.resync()
@@ -84,7 +95,9 @@ class Pump:
         subscription = self._subscription
         if wrote:
             with anyio.move_on_after(FRAME_EVERY_S):
-                await subscription.urgent.wait()
+                await (
+                    subscription.urgent.wait() if self._format.hurries else anyio.sleep_forever()
+                )
         while not subscription.changed.is_set():
             with anyio.move_on_after(HEARTBEAT_S):
                 await subscription.changed.wait()
@@ -102,7 +115,7 @@ class Pump:
             is_news = seq > self._seen or seq == NOT_LOGGED  # not part of the replay
             if queued.text is not None:
                 if is_news and (rest := subscription.rest_of(queued.text)):
-                    frames.append(self._format.pieces([rest]))
+                    frames.append(self._format.grown(rest))
                 subscription.ended(queued.text)
             if is_news:
                 self._seen = max(self._seen, seq)
@@ -110,8 +123,8 @@ class Pump:
             event = queued.item.event
             if isinstance(event, RunComplete) and event.run.id == until:
                 is_over = True
-        if pieces := subscription.pieces():
-            frames.append(self._format.pieces(pieces))
+        frames += map(self._format.grown, subscription.pieces())
+        frames.append(self._format.rest())
         return b"".join(frames), is_over
 
 
