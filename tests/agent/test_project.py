@@ -22,7 +22,7 @@ async def test_a_prompt_is_stored_before_its_acceptance_returns(bench: Bench) ->
     bench.provider.add([hold])
     run = await bench.send("words")
     assert (await bench.store.run(run.id)).id == run.id
-    assert stored(await bench.messages(run)) == [["user", "'words'"]]
+    assert stored(await bench.messages(run))[0] == ["user", "'words'"]
     assert (await bench.store.session(run.session_id)).title == "words"
     hold.released.set()
 
