@@ -33,7 +33,7 @@ EXIT_CODES = {
     "USAGE": "the command line, the prompt or the host cannot be understood",
     "CONFIG": "the configuration is wrong, or there is no model to ask",
     "NOT_FOUND": "there is no such session, run or log",
-    "DENIED": "the run ended, but a permission was needed that nobody could give",
+    "DENIED": "the run ended, but a permission was refused, or nobody could give it",
     "LIMIT": "`--max-steps` or `--timeout` was reached",
     "PROVIDER": "the model's side refused, failed or could not be reached",
     "SERVER_LOST": "the server died or was stopped during the run",
@@ -69,7 +69,7 @@ understood. A second Ctrl-C leaves at once and prints nothing more.
 | `error` | `null`, or `code`, `message` and perhaps `hint`; texts change, codes do not |
 | `text` | the last message of the answer |
 | `run_id`, `session_id` | absent if the run was never accepted |
-| `denied` | permissions that were refused because nobody could give them |
+| `denied` | permissions that were refused, by a rule, a person, or because nobody could give them |
 | `steps` | requests to the model |
 | `input_tokens`, `output_tokens`, `cost` | of this run; cost in USD |
 | `duration_ms` | from acceptance to the end |

@@ -41,7 +41,7 @@ class Exit:
     USAGE = 2
     CONFIG = 3  # configuration, or no provider
     NOT_FOUND = 4
-    DENIED = 5  # a permission was needed and nobody could give it
+    DENIED = 5  # a permission was refused, or nobody could give it
     LIMIT = 6  # --max-steps or --timeout
     PROVIDER = 7  # the model's side refused or failed
     SERVER_LOST = 8  # the server died or was stopped during the run

@@ -24,5 +24,7 @@ class LiveOutput:
         self._journal.feed.grow(self._text, piece)
 
     def end(self) -> None:
+        """What nobody has read by now is not shown any more: the result has it."""
+        self._text.void = True
         self._journal.feed.close_output(self._text)
         self._journal.drop(self._text)

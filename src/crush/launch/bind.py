@@ -21,6 +21,8 @@ BACKLOG = 1024
 # A client that looks whether the lock is held takes it for an instant.
 _LOCK_TRIES, _LOCK_PAUSE_S = 5, 0.01
 _PROBE_S = 0.2
+# What a vanished peer does not acknowledge for so long ends its connection.
+_UNHEARD_MS = 30_000
 _STAND_INS = (b"~", b"_", b"0")
 
 
@@ -216,6 +218,8 @@ def _listen_tcp(host: Host) -> socket.socket:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # connections inherit it
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNHEARD_MS)
         listening.bind(address)
         listening.listen(BACKLOG)
     except OSError as exc:

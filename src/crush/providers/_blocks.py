@@ -13,7 +13,7 @@ def is_object(text: str) -> bool:
     """Whether the text is one complete JSON object."""
     try:
         _objects.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return False
     return True
 

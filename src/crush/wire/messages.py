@@ -65,9 +65,10 @@ class RunError(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Run(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One accepted prompt. Accepted means committed; it ends in exactly one `run_complete`.
 
-    Times in milliseconds since the epoch. `denied` counts permissions refused because nobody could
-    answer. `anonymous`: a classic client prompted without a run id. `folded_into` names the run whose turn took the prompt up. Tokens and cost are of this
-    run alone.
+    Times in milliseconds since the epoch. `denied` counts permissions that were refused, by a rule,
+    by a person, or because nobody could answer. `anonymous`: a classic client prompted without a run
+    id. `folded_into` names the run whose turn took the prompt up. Tokens and cost are of this run
+    alone.
     """
 
     id: RunId
