@@ -23,7 +23,8 @@ from msgspec import Struct
 from typing_extensions import override
 
 import crush
-from crush.errors import ProviderError
+from crush.config.settings import ProviderSettings
+from crush.errors import ConfigError, ProviderError
 from crush.providers._endpoint import Endpoint
 from crush.providers._limits import (
     BACKOFF_S,
@@ -33,7 +34,7 @@ from crush.providers._limits import (
     Limits,
 )
 from crush.providers._sse import MAX_EVENT_BYTES, Frame, FrameTooLongError, SseDecoder
-from crush.providers._tls import TlsContexts
+from crush.providers._tls import TlsContexts, ca_files
 from crush.providers.base import Answer, EmitStream, RetryWaiting
 
 _LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
@@ -108,6 +109,12 @@ class HttpPool:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    async def prepare(self, settings: ProviderSettings) -> None:
+        """Load the certificates that a request to this provider will need, if it is the first."""
+        if not settings.base_url.startswith("http:"):
+            with suppress(ConfigError):  # the request tells
+                await self._tls.prepare(ca_files(settings.env))
 
     async def post_sse(
         self,

@@ -49,6 +49,11 @@ class TlsContexts:
         self._lock = anyio.Lock()
         self._contexts: dict[CaFiles, tuple[int, ssl.SSLContext]] = {}
 
+    async def prepare(self, ca: CaFiles) -> None:
+        """Build a context that was never asked for. Raises ConfigError as `context` does."""
+        if ca not in self._contexts:
+            await self.context(ca)
+
     async def context(self, ca: CaFiles) -> ssl.SSLContext:
         """A context that trusts what `ca` says. Raises ConfigError if that cannot be loaded."""
         async with self._lock:

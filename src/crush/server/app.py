@@ -316,4 +316,5 @@ async def _compose(
         workspaces=Workspaces(projects=projects, claims=claims),
         claims=claims,
         owners=Owners(tasks=tasks, grace_s=grace_s),
+        expect=lambda model: tasks.start_soon(pool.prepare, model.provider),
     )

@@ -7,6 +7,7 @@ from aiohttp import web
 from msgspec import DecodeError, Struct, ValidationError
 
 from crush.agent.project import Project
+from crush.config.settings import ChosenModel
 from crush.errors import UsageError
 from crush.server.claims import Claims
 from crush.server.identity import Identity
@@ -26,6 +27,7 @@ class Services(Struct, frozen=True, kw_only=True):
     workspaces: Workspaces
     claims: Claims
     owners: Owners
+    expect: Callable[[ChosenModel], object]  # that this model is about to be asked
 
     def busy(self) -> list[Project]:
         return self.projects.busy()

@@ -39,6 +39,8 @@ async def start(request: web.Request, services: Services) -> web.StreamResponse:
         model=wanted.model,
         small_model=wanted.small_model,
     )
+    # OpenSSL reads certificates while the database is opened: 20 ms off a first answer.
+    services.expect(place.model)
     async with services.projects.use(place.config.data_dir) as project:
         session = None
         if wanted.session:
