@@ -55,6 +55,8 @@ def main() -> int:
         sys.stdout.write(json.dumps(document, indent=1) + "\n")
     else:
         sys.stdout.write(f"{_machine()}\n\n" + "\n".join(rows(figures)) + "\n")
+        sys.stdout.writelines(f"\n{each.what}: {each.note}" for each in figures if each.note)
+        sys.stdout.write("\n")
         sys.stdout.writelines(f"{name} did not run: {why}\n" for name, why in failed.items())
     return 1 if failed else 0
 

@@ -11,7 +11,6 @@ from bench.wire import follow_directory
 
 AT_ONCE = 64
 OPEN = 10
-COLD_NOTE = "from no process at all to the answer"
 
 
 def cold(rounds: int) -> Iterator[Figure]:
@@ -26,7 +25,7 @@ def cold(rounds: int) -> Iterator[Figure]:
 
             taken = on.repeat(hello, before=on.stop_server)
         what = f"`crush run hi`, nothing running, {scheme} model: wall"
-        yield wall(name, what, taken, budget=400, note=COLD_NOTE)
+        yield wall(name, what, taken, budget=400)
 
 
 def storm(rounds: int) -> Iterator[Figure]:
