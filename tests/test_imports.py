@@ -7,7 +7,7 @@ from pathlib import Path
 
 from crush.launch.host import parse_host
 from crush.launch.spawn import server_command, spawn
-from tests.e2e.machine import DEADLINE_S, Machine
+from tests.e2e.machine import DEADLINE_S, Machine, wait_until
 
 LIBRARIES = {
     *("aiohappyeyeballs", "aiohttp", "aiosignal", "anyio", "attr", "frozenlist", "idna"),
@@ -53,17 +53,34 @@ def test_the_first_to_load_aiohttp_leaves_its_certificates_out(tmp_path: Path) -
     assert first_of_ours == "crush.server.lean_aiohttp"
 
 
+def test_an_idle_server_loads_what_a_later_run_can_need(tmp_path: Path) -> None:
+    """Files that an upgrade replaces under it are not read afterwards."""
+    machine = Machine(tmp_path, model_url="")
+    start_listing(machine)
+    later = ("pathspec", "crush.providers.anthropic", "crush.server.routes.workspaces")
+    wait_until(lambda: set(later) <= set(listed(machine.server_log())))
+    machine.close()
+
+
 def loaded_by_a_server(root: Path) -> list[str]:
     """The modules that a spawned server has loaded when it is ready, in order."""
     machine = Machine(root, model_url="")
+    start_listing(machine)
+    log = machine.server_log()
+    machine.close()
+    return listed(log.partition("serving unix://")[0])
+
+
+def start_listing(machine: Machine) -> None:
+    """Start a server that lists in its log what it loads; it is ready then."""
     interpreter, *rest = server_command()
     command = [interpreter, "-X", "importtime", *rest]
     started = spawn(parse_host(machine.host), env=machine.env, lock=None, command=command)
     report = started.wait(time.monotonic() + DEADLINE_S)
     started.close()
-    log = machine.server_log()
-    machine.close()
-    assert report is not None, log
-    assert report["state"] == "ready", log
-    until_ready = log.partition("serving unix://")[0]
-    return re.findall(r"^import time: +\d+ \| +\d+ \| +(\S+)$", until_ready, re.MULTILINE)
+    assert report is not None, machine.server_log()
+    assert report["state"] == "ready", machine.server_log()
+
+
+def listed(log: str) -> list[str]:
+    return re.findall(r"^import time: +\d+ \| +\d+ \| +(\S+)$", log, re.MULTILINE)
