@@ -128,6 +128,7 @@ def test_the_server_ends_during_the_run(machine: Machine, form: str, how: signal
 
 @FORMATS
 def test_somebody_else_cancels(shared: Machine, here: Path, form: str) -> None:
+    wait_until(lambda: not busy(shared))  # what ran before may still put its things away
     process = shared.start(here, "run", "--output-format", form, "HANG")
     wait_until(lambda: busy(shared))
     (session,) = ask(shared, "GET", "/v1/status")["sessions"]

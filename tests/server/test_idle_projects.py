@@ -18,9 +18,11 @@ async def test_a_project_is_closed_when_nobody_uses_it(site: Site) -> None:
     await site.run("hi")
     projects = site.services.projects
     data_dir = str(site.project() / ".crush")
-    async with projects.use(data_dir):
+    async with projects.use(data_dir) as project:
         await projects.close_idle()
         assert list(projects._open) == [data_dir]
+        while project.is_busy:  # its run has told its end and is about to leave
+            await anyio.lowlevel.checkpoint()
     await projects.close_idle()
     assert projects._open == {}
 

@@ -73,7 +73,11 @@ def serve(
         instance_id=instance_id,
         directory=directory,
     )
-    anyio.run(server.run, ready_fd, start_lock_fd)
+    try:
+        anyio.run(server.run, ready_fd, start_lock_fd)
+    except ExceptionGroup:
+        log.exception("the server broke")  # its log is all that is left to look at
+        raise
     return 0
 
 

@@ -15,6 +15,7 @@ import anyio
 from crush.errors import ClosingError
 
 LINGER_S = 30 * 60.0
+SETTLE_WITHIN_S = 0.3
 FIRST_CLIENT_WITHIN_S = 5.0  # whoever started the server is about to ask
 
 
@@ -73,8 +74,14 @@ class Lifetime:
         self._leaving.set()
         self._tell()
 
-    def leave_if_idle(self, *, except_holds: int) -> bool:
-        """Leave if nothing but the asking request itself needs the server."""
+    async def leave_if_idle(self, *, except_holds: int) -> bool:
+        """Leave if nothing but the asking request itself needs the server.
+
+        A run whose client has its answer may still be putting its things away: that is awaited.
+        """
+        with anyio.move_on_after(SETTLE_WITHIN_S):
+            while self._holds > except_holds:
+                await self._changed.wait()
         if self._holds > except_holds:
             return False
         self.leave()

@@ -13,7 +13,7 @@ async def control(request: web.Request, services: Services) -> web.StreamRespons
     wanted = await body_of(request, Control)
     if wanted.command not in {"shutdown", "shutdown_if_idle"}:
         raise UsageError("unknown command")
-    if not services.lifetime.leave_if_idle(except_holds=THIS_REQUEST):
+    if not await services.lifetime.leave_if_idle(except_holds=THIS_REQUEST):
         raise ConflictError(
             "server is hosting live workspaces", hint="`crush stop --force` ends it all the same"
         )
