@@ -17,7 +17,7 @@ from crush.permissions.rules import (
 )
 from crush.wire.messages import Mode
 
-ROOT = "/work/project"
+ROOT = "/srv/project"
 MODES: tuple[Mode, ...] = ("ask", "workspace", "yolo")
 KINDS: tuple[Kind, ...] = ("read", "list", "write", "execute", "fetch")
 
@@ -100,11 +100,11 @@ rules = st.builds(
     Rule,
     effect=effects,
     kinds=st.frozensets(st.sampled_from(KINDS)),
-    under=st.sampled_from(["", ROOT, "/work", "/etc"]),
+    under=st.sampled_from(["", ROOT, "/srv", "/etc"]),
     tool=st.sampled_from(["", "tool", "other"]),
 )
 needs = st.builds(
-    need, st.sampled_from(KINDS), st.sampled_from([f"{ROOT}/a", "/work/b", "/etc/passwd", "make"])
+    need, st.sampled_from(KINDS), st.sampled_from([f"{ROOT}/a", "/srv/b", "/etc/passwd", "make"])
 )
 
 

@@ -261,7 +261,7 @@ MOUNTS = """\
 @pytest.mark.parametrize(
     ("path", "local"),
     [
-        ("/work/.crush/crush.db", True),
+        ("/srv/p/.crush/crush.db", True),
         ("/home/me/.crush/crush.db", False),
         ("/homeless/.crush/crush.db", True),
         ("/home/me/local disk/crush.db", True),
