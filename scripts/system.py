@@ -34,6 +34,11 @@ NEEDS = (
         present=lambda: shutil.which("bash") is not None,
     ),
     Need(
+        package="bubblewrap",
+        reason="confines the commands of the shell tool",
+        present=lambda: sys.platform != "linux" or shutil.which("bwrap") is not None,
+    ),
+    Need(
         package="libgomp1",
         reason="runs the embedded model's threads",
         present=lambda: sys.platform != "linux" or ctypes.util.find_library("gomp") is not None,
