@@ -71,6 +71,11 @@ def registry_db(env: Env) -> str:
     return os.path.join(state_dir(env), "registry.db")
 
 
+def sessions_tmp(env: Env) -> str:
+    """Where sessions have their private temporary directories."""
+    return os.path.join(cache_dir(env), "tmp")
+
+
 def is_planted(path: str) -> bool:
     """Whether somebody else put `path` where everybody may: in `/tmp` a project is anybody's.
 

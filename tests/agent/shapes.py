@@ -2,6 +2,8 @@
 
 from crush.wire.events import (
     CommittedEvent,
+    FileChanged,
+    JobUpdated,
     MessageReset,
     MessageStarted,
     Notice,
@@ -9,6 +11,8 @@ from crush.wire.events import (
     PartEnded,
     PermissionAsked,
     PermissionResolved,
+    QuestionAsked,
+    QuestionResolved,
     RetryScheduled,
     RunComplete,
     RunUpdated,
@@ -41,7 +45,11 @@ def shape(event: CommittedEvent) -> str:
             word = f"complete {run.state}"
         case RetryScheduled(attempt=attempt):
             word = f"retry {attempt}"
-        case SessionCreated() | SessionUpdated() | Notice():
+        case QuestionResolved(outcome=outcome, by=by):
+            word = f"{outcome} by {by}"
+        case JobUpdated(job=job):
+            word = f"job {job.state}"
+        case SessionCreated() | SessionUpdated() | QuestionAsked() | FileChanged() | Notice():
             pass
     return word
 

@@ -4,9 +4,9 @@ import pytest
 
 from crush.agent.draft import Draft
 from crush.agent.feed import Piece
+from crush.agent.files import SessionFiles
 from crush.agent.journal import Journal
 from crush.agent.live_output import LiveOutput
-from crush.agent.reads import SessionReads
 from crush.errors import StoreError
 from crush.store.change import Change
 from crush.wire.events import RunComplete
@@ -99,7 +99,7 @@ async def test_what_a_failed_commit_would_have_written_is_written_by_the_next_on
 ) -> None:
     journal = await _journal(bench)
     session_id = journal.run.session_id
-    reads = SessionReads(session_id=session_id, known={}, journal=journal)
+    reads = SessionFiles(known={}, journal=journal)
     draft = Draft(journal, model="m", provider="p")
     draft.text("x" * 100_000)
     reads.record("/a", "digest")

@@ -15,8 +15,11 @@ from msgspec import Struct
 
 from crush.permissions.rules import Need
 from crush.tools.base import AnyTool, ToolContext, ToolResult
+from crush.tools.jobs import Jobs
 from crush.tools.registry import core_tools
-from tests.fakes.read_log import FakeReadLog
+from crush.wire.ids import RunId, SessionId, ToolCallId
+from tests.fakes.file_log import FakeFileLog
+from tests.fakes.surroundings import FakeAsker, FakeFacts, FakeTodos, FakeWayOut
 
 
 class Call:
@@ -73,11 +76,21 @@ def context(project: Path, tmp_path: Path) -> ToolContext:
     home = tmp_path.resolve() / "home"
     home.mkdir()
     return ToolContext(
+        session_id=SessionId("session"),
+        run_id=RunId("run"),
+        call_id=ToolCallId("call"),
         cwd=str(project),
         env={"PATH": os.environ["PATH"], "HOME": str(home)},
         umask=0o022,
-        reads=FakeReadLog(),
+        tmp=str(tmp_path.resolve() / "session-tmp"),
+        fence=None,
+        files=FakeFileLog(),
+        todos=FakeTodos(),
+        jobs=Jobs(),
+        asker=FakeAsker(),
+        facts=FakeFacts(),
         emit_output=lambda text: None,
+        escape=FakeWayOut(),
     )
 
 

@@ -91,4 +91,4 @@ async def test_a_refused_view_is_not_a_read(call: Caller, project: Path) -> None
     (project / "a").write_bytes(b"\0")
     with pytest.raises(ToolError, match="binary"):
         await call("view", file_path="a")
-    assert call.context.reads.digest(f"{project}/a") is None
+    assert call.context.files.digest(f"{project}/a") is None

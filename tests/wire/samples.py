@@ -10,7 +10,19 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from crush.wire import classic, events, messages, params, parts, permissions, problems, requests
+from crush.wire import (
+    classic,
+    events,
+    files,
+    jobs,
+    messages,
+    params,
+    parts,
+    permissions,
+    problems,
+    questions,
+    requests,
+)
 from crush.wire.codec import encode
 from crush.wire.ids import ClientId, MessageId, PermissionId, RunId, SessionId, ToolCallId
 from crush.wire.status import BusySession, HeldWorkspace, Status
@@ -134,6 +146,64 @@ REQUEST = permissions.PermissionRequest(
     action="execute",
     params=Raw(b'{"command":"ls"}'),
     path="/p",
+    reason="not known to only read",
+    offers=[["command(ls)"], ["command(ls *)"]],
+)
+
+QUESTIONS = questions.QuestionRequest(
+    id=PERMISSION,
+    session_id=SESSION,
+    tool_call_id=CALL,
+    questions=[
+        questions.Question(
+            id="q1",
+            type="single_choice",
+            question="Which?",
+            label="choice",
+            description="of two",
+            choices=[
+                questions.Choice(id="a", label="A", description="first"),
+                questions.Choice(id="b", label="B"),
+            ],
+        ),
+        questions.Question(id="q2", type="yes_no", question="Sure?"),
+    ],
+    confirm_title="Send",
+    confirm_description="both",
+)
+RESPONSES = [
+    questions.QuestionResponse(
+        request_id="q1", selected_ids=["a"], fill_in_text="or", yes=True, notes={"a": "n"}
+    ),
+    questions.QuestionResponse(request_id="q2"),
+]
+JOB = jobs.Job(
+    id="00A",
+    session_id=SESSION,
+    run_id=RUN,
+    tool_call_id=CALL,
+    command="make",
+    description="build",
+    working_directory="/p",
+    state="killed",
+    exit_code=143,
+    output_bytes=9,
+    sandbox="bubblewrap",
+    started_at_ms=1795501705001,
+    ended_at_ms=1795501705002,
+    ended_by="job_kill",
+)
+JOB_BARE = jobs.Job(
+    id="00B", session_id=SESSION, run_id=RUN, tool_call_id=CALL, command="ls", state="running"
+)
+FILE = files.FileVersion(
+    id="f",
+    session_id=SESSION,
+    path="/p/a",
+    content="a",
+    version=1,
+    created_at=1795501705,
+    updated_at=1795501706,
 )
 
 MODEL = requests.ModelInfo(
@@ -229,6 +299,7 @@ EVENTS: dict[str, events.AnyEvent] = {
         by=CLIENT,
         what="ls",
         hint="use -y",
+        rules=["command(ls)"],
         run_id=RUN,
     ),
     "permission_resolved-bare": events.PermissionResolved(
@@ -238,6 +309,21 @@ EVENTS: dict[str, events.AnyEvent] = {
         tool_name="bash",
         outcome="withdrawn",
     ),
+    "question_asked": events.QuestionAsked(session_id=SESSION, request=QUESTIONS, run_id=RUN),
+    "question_resolved": events.QuestionResolved(
+        session_id=SESSION,
+        question_id=PERMISSION,
+        outcome="answered",
+        by=CLIENT,
+        responses=RESPONSES,
+        run_id=RUN,
+    ),
+    "question_resolved-bare": events.QuestionResolved(
+        session_id=SESSION, question_id=PERMISSION, outcome="withdrawn"
+    ),
+    "job_updated": events.JobUpdated(session_id=SESSION, job=JOB, run_id=RUN),
+    "job_updated-bare": events.JobUpdated(session_id=SESSION, job=JOB_BARE),
+    "file_changed": events.FileChanged(session_id=SESSION, file=FILE, kept=False, run_id=RUN),
     "notice": events.Notice(session_id=SESSION, run_id=RUN, text="look"),
     "delta": events.Delta(message_id=MESSAGE, part=1, kind="text", offset=3, text="lo"),
     "delta-bare": events.Delta(message_id=MESSAGE, kind="reasoning", text="hel"),
@@ -261,6 +347,11 @@ CLASSIC: dict[str, classic.ClassicEvent] = {
     "permission_notification-denied": classic.ClassicPermissionNotification(
         classic.Change("created", classic.PermissionNotification(tool_call_id=CALL, denied=True))
     ),
+    "question_batch_request": classic.ClassicQuestionRequest(classic.Change("created", QUESTIONS)),
+    "question_batch_notification": classic.ClassicQuestionNotification(
+        classic.Change("created", classic.QuestionNotification(batch_id=PERMISSION))
+    ),
+    "file": classic.ClassicFile(classic.Change("created", FILE)),
     "agent_event-finished": classic.ClassicAgentEvent(
         classic.Change(
             "created",
@@ -317,6 +408,15 @@ PARAMS: dict[str, params.Params] = {
 }
 
 RECORDS: dict[str, msgspec.Struct] = {
+    "question_answer": questions.QuestionAnswer(batch_request_id=PERMISSION, responses=RESPONSES),
+    "question_answer-bare": questions.QuestionAnswer(),
+    "job": JOB,
+    "job-bare": JOB_BARE,
+    "job_output": jobs.JobOutput(text="a", offset=1, next_offset=2, skipped=1, done=True),
+    "file_version": FILE,
+    "history_entry": files.GoFileVersion(
+        id="f", session_id=SESSION, path="/p/a", content="a", version=1, created_at=1, updated_at=2
+    ),
     "message": MESSAGE_FULL,
     "message-bare": MESSAGE_BARE,
     "session": SESSION_FULL,
@@ -410,12 +510,18 @@ RECORDS: dict[str, msgspec.Struct] = {
     "startup_line": requests.StartupLine(state="failed", pid=7, error="no"),
     "permission_request": REQUEST,
     "permission_grant": permissions.PermissionGrant(
-        permission=permissions.PermissionRef(id=PERMISSION), action="deny", feedback="use make"
+        permission=permissions.PermissionRef(id=PERMISSION),
+        action="deny",
+        feedback="use make",
+        rules=["command(ls)"],
     ),
     "permission_grant-bare": permissions.PermissionGrant(
         permission=permissions.PermissionRef(id=PERMISSION), action="allow_session"
     ),
-    "resolved": permissions.Resolved(resolved=True),
+    "resolved": permissions.Resolved(
+        resolved=False, outcome="allow_always", by=CLIENT, rules=["command(ls)"]
+    ),
+    "resolved-bare": permissions.Resolved(resolved=True),
     "skip": permissions.Skip(skip=True),
 }
 

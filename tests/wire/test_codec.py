@@ -173,7 +173,7 @@ def test_no_list_is_an_empty_list(data: bytes) -> None:
 
 
 def test_an_unknown_event_is_skipped() -> None:
-    assert decode_event(b'{"type":"question_asked","session_id":"s","question":{}}') is None
+    assert decode_event(b'{"type": "hologram_shown","session_id":"s","question":{}}') is None
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_unknown_fields_are_passed_over(name: str) -> None:
 def _with_news(tree: Any) -> Any:
     """Every object with a key that nobody knows, but for those whose keys are data."""
     if isinstance(tree, dict):
-        as_data = {"params", "env", "models", "providers"}
+        as_data = {"params", "notes", "env", "models", "providers"}
         return {
             **{key: value if key in as_data else _with_news(value) for key, value in tree.items()},
             "from_the_future": [1, {"a": None}],

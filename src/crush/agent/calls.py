@@ -172,16 +172,20 @@ class CallRunner:
     async def _permitted(
         self, call: _Call, tool: AnyTool, args: msgspec.Struct, output: LiveOutput
     ) -> ToolResult:
-        context = msgspec.structs.replace(self._context, emit_output=output.grow)
+        context = msgspec.structs.replace(
+            self._context, call_id=ToolCallId(call.event.id), emit_output=output.grow
+        )
         needs = await anyio.to_thread.run_sync(tool.tool.needs, args, context)
         verdict = await self._gate.check(call.event.id, needs)
         if not verdict.allowed:
             self.stopped = self.stopped or verdict.stop
             return _failure(verdict.text)
-        if not tool.read_only:
-            return await tool.tool.run(args, context)
-        async with self._reading:
-            return await tool.tool.run(args, context)
+        if tool.read_only:
+            async with self._reading:
+                return await tool.tool.run(args, context)
+        result = await tool.tool.run(args, context)
+        self.stopped = self.stopped or result.stop
+        return result
 
 
 async def _wait(calls: Sequence[_Call]) -> None:

@@ -1,20 +1,16 @@
-"""Which files a session knows: loaded with the turn, written back with its journal."""
+"""Which files a session knows and changed: loaded with the turn, written back with its journal."""
 
 import time
 from collections.abc import Mapping
 
 from crush.agent.journal import Journal
-from crush.store.change import FileRead
-from crush.wire.ids import SessionId
+from crush.store.change import FileEdit, FileRead
 
 
-class SessionReads:
-    """The read log of one session (`tools.base.ReadLog`)."""
+class SessionFiles:
+    """The file log of one session (`tools.base.FileLog`). Its methods may be called from threads."""
 
-    def __init__(
-        self, *, session_id: SessionId, known: Mapping[str, str], journal: Journal
-    ) -> None:
-        self._session_id = session_id
+    def __init__(self, *, known: Mapping[str, str], journal: Journal) -> None:
         self._known = dict(known)
         self._journal = journal
 
@@ -23,8 +19,15 @@ class SessionReads:
 
     def record(self, path: str, digest: str) -> None:
         self._known[path] = digest
+        session_id = self._journal.run.session_id
         self._journal.add_read(
-            FileRead(
-                session_id=self._session_id, path=path, digest=digest, read_at=int(time.time())
+            FileRead(session_id=session_id, path=path, digest=digest, read_at=int(time.time()))
+        )
+
+    def changed(self, path: str, *, before: str | None, after: str | None) -> None:
+        run = self._journal.run
+        self._journal.add_edit(
+            FileEdit(
+                session_id=run.session_id, run_id=run.id, path=path, before=before, after=after
             )
         )

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from crush.agent.feed import Feed, GrowingText, LiveMessage
-from crush.store.change import Change, FileRead, SessionUsage
+from crush.store.change import Change, FileEdit, FileRead, SessionUsage, TodoList
 from crush.store.store import Store
 from crush.wire.events import (
     Committed,
@@ -35,10 +35,16 @@ class _Batch(Struct, frozen=True, kw_only=True):
     messages: Mapping[MessageId, Message]
     usage: Sequence[SessionUsage]
     reads: Sequence[FileRead]
+    edits: Sequence[FileEdit]
+    todos: TodoList | None
     run: Run
     growth: int
     opened: Sequence[LiveMessage]
     closed: Sequence[MessageId]
+
+    def news(self) -> tuple[object, ...]:
+        """What makes a commit worth it, beside a run that moved on."""
+        return (self.events, self.messages, self.usage, self.reads, self.edits, self.todos)
 
 
 class Journal:
@@ -58,6 +64,8 @@ class Journal:
         self._messages: dict[MessageId, Message] = {}  # in the order in which they began
         self._usage: list[SessionUsage] = []
         self._reads: list[FileRead] = []
+        self._edits: list[FileEdit] = []
+        self._todos: TodoList | None = None
         self._opened: list[LiveMessage] = []
         self._closed: list[MessageId] = []
         self._wake = anyio.Event()
@@ -90,6 +98,14 @@ class Journal:
     def add_read(self, read: FileRead) -> None:
         """May be called from a tool's thread."""
         self._reads.append(read)
+
+    def add_edit(self, edit: FileEdit) -> None:
+        """May be called from a tool's thread."""
+        self._edits.append(edit)
+
+    def set_todos(self, todos: TodoList) -> None:
+        """The latest list is the one that is written."""
+        self._todos = todos
 
     # -- text that grows ----------------------------------------------------------------------
 
@@ -156,13 +172,15 @@ class Journal:
     async def _commit(self, *, ended: Sequence[Run]) -> None:
         batch = self._batch()
         run_changed = batch.run is not self._stored_run
-        if not (batch.events or batch.messages or batch.usage or batch.reads or run_changed):
+        if not (run_changed or any(batch.news())):
             return
         change = Change(
             messages=[*batch.messages.values()],
             runs=ended or ([batch.run] if run_changed else []),
             usage=batch.usage,
             reads=batch.reads,
+            edits=batch.edits,
+            todos=[batch.todos] if batch.todos else [],
             events=[
                 *((self.run.id, event) for event, _ in batch.events),
                 *((run.id, RunComplete(session_id=run.session_id, run=run)) for run in ended),
@@ -184,6 +202,8 @@ class Journal:
             messages=messages,
             usage=self._usage[:],
             reads=self._reads[:],
+            edits=self._edits[:],
+            todos=self._todos,
             run=self.run,
             growth=self._growth,
             opened=self._opened[:],
@@ -209,6 +229,9 @@ class Journal:
         del self._events[: len(batch.events)]
         del self._usage[: len(batch.usage)]
         del self._reads[: len(batch.reads)]
+        del self._edits[: len(batch.edits)]
+        if self._todos is batch.todos:
+            self._todos = None
         del self._opened[: len(batch.opened)]
         del self._closed[: len(batch.closed)]
         for message_id, message in batch.messages.items():

@@ -31,6 +31,7 @@ from crush.providers.base import Provider
 from crush.store.change import Acceptance, Change, QueuedPrompt
 from crush.store.store import Store
 from crush.tools.base import AnyTool
+from crush.tools.jobs import Jobs
 from crush.wire.events import RunUpdated
 from crush.wire.ids import RunId, SessionId
 from crush.wire.messages import Mode, Run, Session
@@ -90,11 +91,13 @@ class Project:
         self.broker = Broker(
             pending=StoredPending(store=store, feed=self.feed), answer_within_s=ANSWER_WITHIN_S
         )
+        self.jobs = Jobs()
         self._workshop = Workshop(
             store=store,
             broker=self.broker,
             tools=tools,
             prompts=prompts,
+            jobs=self.jobs,
             build_provider=build_provider,
         )
         self._tasks = tasks
@@ -236,6 +239,7 @@ class Project:
                 await self._drained.wait()
         if waiting.cancelled_caught:
             log.error("sessions that did not end in time: %s", ", ".join(self._actors))
+        await self.jobs.close()
         self.feed.close()
         await self.store.close()
 

@@ -1,5 +1,6 @@
 """One turn from its stored beginning to its single end: builds the loop, settles what was cut off."""
 
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import anyio
@@ -7,15 +8,19 @@ import anyio.to_thread
 import msgspec
 from msgspec import Struct
 
+from crush import paths
+from crush.agent.asker import SessionAsker
 from crush.agent.calls import CallRunner
 from crush.agent.draft import Draft
+from crush.agent.facts import RunFacts
+from crush.agent.files import SessionFiles
 from crush.agent.gate import Gate
 from crush.agent.history import turns_from
 from crush.agent.journal import Journal
 from crush.agent.loop import Loop, TurnEnd
 from crush.agent.prompt import Prompts, fill, surroundings
 from crush.agent.prompted import Prompted
-from crush.agent.reads import SessionReads
+from crush.agent.todos import SessionTodos
 from crush.config.settings import ChosenModel
 from crush.errors import LimitError
 from crush.permissions.broker import Broker
@@ -24,7 +29,10 @@ from crush.providers.weights import CHATS_ONLY
 from crush.store.change import SessionUsage
 from crush.store.store import Store
 from crush.tools.base import AnyTool, ToolContext
+from crush.tools.jobs import Jobs
+from crush.tools.session_tmp import session_tmp
 from crush.wire.events import Notice
+from crush.wire.ids import ToolCallId
 from crush.wire.parts import FinishReason
 
 Steer = Callable[[], Awaitable[Sequence[UserTurn]]]
@@ -37,6 +45,7 @@ class Workshop(Struct, frozen=True, kw_only=True):
     broker: Broker
     tools: Mapping[str, AnyTool]
     prompts: Prompts
+    jobs: Jobs
     build_provider: Callable[[ChosenModel], Provider]
 
 
@@ -100,19 +109,27 @@ class Turn:
     async def _call_runner(self, tasks: anyio.abc.TaskGroup) -> CallRunner:
         prompted = self._prompted
         session_id = self._journal.run.session_id
-        reads = SessionReads(
-            session_id=session_id,
-            known={
-                read.path: read.digest for read in await self._workshop.store.file_reads(session_id)
-            },
-            journal=self._journal,
-        )
+        store = self._workshop.store
+        reads = await store.file_reads(session_id)
+        session = await store.session(session_id)
         context = ToolContext(
+            session_id=session_id,
+            run_id=self._journal.run.id,
+            call_id=ToolCallId(""),
             cwd=prompted.cwd,
             env={k: v for k, v in prompted.env.items() if k not in prompted.hidden},
             umask=prompted.umask,
-            reads=reads,
-            emit_output=lambda _: None,
+            tmp=session_tmp(paths.sessions_tmp(os.environ), session_id),
+            fence=None,
+            files=SessionFiles(
+                known={read.path: read.digest for read in reads}, journal=self._journal
+            ),
+            todos=SessionTodos(todos=session.todos or (), journal=self._journal),
+            jobs=self._workshop.jobs,
+            asker=SessionAsker(can_ask=prompted.can_ask),
+            facts=RunFacts(),
+            emit_output=_nobody_watches,
+            escape=_no_way_out,
         )
         gate = Gate(
             rules=prompted.rules,
@@ -189,6 +206,16 @@ class Turn:
         if self._calls is not None:
             self._calls.settle(draft, why=f"Not finished: {message}.")
         draft.finish(reason, message=message)
+
+
+def _nobody_watches(text: str) -> None:
+    """Until a call has its own output."""
+
+
+async def _no_way_out(reason: str) -> bool:
+    """Until a call has its own gate."""
+    del reason
+    return False
 
 
 def price(usage: Usage, model: ChosenModel) -> float:

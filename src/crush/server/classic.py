@@ -13,6 +13,8 @@ from crush.agent.feed import LiveMessage, Piece, Queued
 from crush.wire import classic
 from crush.wire.codec import encode
 from crush.wire.events import (
+    FileChanged,
+    JobUpdated,
     MessageReset,
     MessageStarted,
     Notice,
@@ -20,6 +22,8 @@ from crush.wire.events import (
     PartEnded,
     PermissionAsked,
     PermissionResolved,
+    QuestionAsked,
+    QuestionResolved,
     RetryScheduled,
     RunComplete,
     RunUpdated,
@@ -37,6 +41,10 @@ WholeEvent = (
     | MessageStarted
     | PermissionAsked
     | PermissionResolved
+    | QuestionAsked
+    | QuestionResolved
+    | FileChanged
+    | JobUpdated
     | RunComplete
     | RunUpdated
     | RetryScheduled
@@ -86,15 +94,11 @@ class ClassicFormat:
                 frame = self._session("updated", event.session)
             case MessageStarted():
                 frame = _message("created", event.message)
-            case PermissionAsked():
-                request = classic.Change("created", event.request)
-                frame = _frame(classic.ClassicPermissionRequest(request))
-                frame += _notification(event.request.tool_call_id)
-            case PermissionResolved():
-                frame = self._resolved(event)
+            case PermissionAsked() | PermissionResolved() | QuestionAsked() | QuestionResolved():
+                frame = _dialog(event)
             case RunComplete():
                 frame = self._complete(event.run)
-            case RunUpdated() | RetryScheduled() | Notice():
+            case FileChanged() | RunUpdated() | RetryScheduled() | JobUpdated() | Notice():
                 pass
         return frame
 
@@ -108,12 +112,6 @@ class ClassicFormat:
     def _session(self, change: Kind, session: Session) -> bytes:
         self._titles[session.id] = session.title
         return _frame(classic.ClassicSession(classic.Change(change, session)))
-
-    def _resolved(self, event: PermissionResolved) -> bytes:
-        if not event.permission_id:
-            return b""  # refused without asking: nobody has a dialog open
-        granted = event.outcome in {"allow", "allow_session"}
-        return _notification(event.tool_call_id, granted=granted, denied=not granted)
 
     def _complete(self, run: Run) -> bytes:
         if run.folded_into and run.anonymous:
@@ -167,6 +165,30 @@ def _text(message: Message) -> str:
 
 def _message(change: Kind, message: Message) -> bytes:
     return _frame(classic.ClassicMessage(classic.Change(change, presentable(message))))
+
+
+def _dialog(
+    event: PermissionAsked | PermissionResolved | QuestionAsked | QuestionResolved,
+) -> bytes:
+    """What opens a dialog, or closes it in every client."""
+    match event:
+        case PermissionAsked(request=request):
+            asked = classic.ClassicPermissionRequest(classic.Change("created", request))
+            return _frame(asked) + _notification(request.tool_call_id)
+        case PermissionResolved():
+            return _resolved(event)
+        case QuestionAsked():
+            return _frame(classic.ClassicQuestionRequest(classic.Change("created", event.request)))
+        case QuestionResolved():
+            closed = classic.QuestionNotification(batch_id=event.question_id)
+            return _frame(classic.ClassicQuestionNotification(classic.Change("created", closed)))
+
+
+def _resolved(event: PermissionResolved) -> bytes:
+    if not event.permission_id:
+        return b""  # refused without asking: nobody has a dialog open
+    granted = event.outcome in {"allow", "allow_session", "allow_always"}
+    return _notification(event.tool_call_id, granted=granted, denied=not granted)
 
 
 def _notification(call_id: str, *, granted: bool = False, denied: bool = False) -> bytes:

@@ -1,7 +1,7 @@
 """aiohttp, imported without the certificates that it loads at import: 40 to 60 ms of every start.
 
 `aiohttp.connector` makes two TLS contexts when it is first imported, and fills both from the system's
-store. We always pass one of our own (`providers._tls`), so they get nothing: the verifying one trusts
+store. We always pass one of our own (`providers.tls`), so they get nothing: the verifying one trusts
 nobody, so it fails closed if it were ever used. Whoever starts a server imports this module before
 any that needs aiohttp.
 """

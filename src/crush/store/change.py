@@ -6,9 +6,10 @@ from msgspec import Struct
 
 from crush.wire.events import Committed, CommittedEvent
 from crush.wire.ids import PermissionId, RunId, SessionId
-from crush.wire.messages import Message, Run, Session
+from crush.wire.messages import Message, Run, Session, Todo
 from crush.wire.parts import Part
 from crush.wire.permissions import PermissionRequest
+from crush.wire.questions import QuestionRequest
 
 
 class FileRead(Struct, frozen=True, kw_only=True):
@@ -23,11 +24,35 @@ class FileRead(Struct, frozen=True, kw_only=True):
     read_at: int = 0
 
 
+class FileEdit(Struct, frozen=True, kw_only=True):
+    """A tool changed a file of a session: its content before and after, None for no file.
+
+    The store numbers the versions (W 5.4): the first edit of a path in a session writes version 0
+    with `before`, a later one writes `before` again only if it is not the last version; then `after`.
+    Each version that is written makes a `file_changed`; content over the cap is not kept, and the
+    event says so.
+    """
+
+    session_id: SessionId
+    run_id: RunId
+    path: str
+    before: str | None
+    after: str | None
+
+
 class Pending(Struct, frozen=True, kw_only=True):
     """A permission request that waits for its answer."""
 
     run_id: RunId
     request: PermissionRequest
+    asked_at_ms: int = 0
+
+
+class PendingQuestion(Struct, frozen=True, kw_only=True):
+    """A form that waits to be filled in."""
+
+    run_id: RunId
+    request: QuestionRequest
     asked_at_ms: int = 0
 
 
@@ -42,6 +67,13 @@ class SessionUsage(Struct, frozen=True, kw_only=True):
     prompt_tokens: int
     completion_tokens: int
     cost: float
+
+
+class TodoList(Struct, frozen=True, kw_only=True):
+    """The todo list of a session, whole."""
+
+    session_id: SessionId
+    todos: Sequence[Todo]
 
 
 class QueuedPrompt(Struct, frozen=True, kw_only=True):
@@ -66,7 +98,10 @@ class Change(Struct, frozen=True, kw_only=True):
             they come before `events`.
         runs: a run that already ended is refused.
         prompts: of runs in `runs` or accepted before; forgotten when the run has ended.
+        edits: of files, by tools; `file_changed` events come after those of `sessions`.
+        todos: lists that replace those of their sessions; each makes a `session_updated`.
         asked, answered: permission requests that begin and cease to wait.
+        questions: forms that begin to wait; `answered` ends them too.
         deleted: sessions that go, with their sub-agents' sessions and all that belongs to them.
         events: with the run they belong to, "" for none. `run_complete` also writes its run.
         durable: on the disk before `commit` returns, even if the machine loses power.
@@ -78,6 +113,9 @@ class Change(Struct, frozen=True, kw_only=True):
     usage: Sequence[SessionUsage] = ()
     prompts: Sequence[QueuedPrompt] = ()
     reads: Sequence[FileRead] = ()
+    edits: Sequence[FileEdit] = ()
+    todos: Sequence[TodoList] = ()
+    questions: Sequence[PendingQuestion] = ()
     asked: Sequence[Pending] = ()
     answered: Sequence[PermissionId] = ()
     deleted: Sequence[SessionId] = ()
@@ -100,6 +138,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     messages: Sequence[Message]
     runs: Sequence[Run]  # those that have not ended
     pending: Sequence[Pending]
+    questions: Sequence[PendingQuestion]
     epoch: str
     seq: int
 
@@ -110,3 +149,5 @@ class Limits(Struct, frozen=True, kw_only=True):
     events: int = 20_000
     event_bytes: int = 64 * 1024 * 1024
     backups: int = 3
+    file_bytes: int = 4 * 1024 * 1024  # of one version
+    files_bytes: int = 256 * 1024 * 1024  # of all versions

@@ -210,6 +210,7 @@ class Store:
                 messages=messages.of_session(connection, session_id),
                 runs=runs.unfinished_of(connection, session_id),
                 pending=pending.of_session(connection, session_id),
+                questions=(),
                 epoch=self.epoch,
                 seq=events.last_seq(connection),
             )

@@ -39,7 +39,7 @@ def known_file(path: str, context: ToolContext) -> FileText | None:
     """
     if not exists(path):
         return None
-    known = context.reads.digest(path)
+    known = context.files.digest(path)
     if os.path.isdir(path):
         raise ToolError(f"{path!r} is a directory.")
     if known is None:
@@ -82,7 +82,9 @@ def save_change(planned: Planned, context: ToolContext) -> None:
         create_file(planned.path, data, umask=context.umask)
     else:
         replace_file(planned.path, data, expected=planned.before.digest)
-    context.reads.record(planned.path, digest_of(data))
+    context.files.record(planned.path, digest_of(data))
+    before = planned.before.text if planned.before else None
+    context.files.changed(planned.path, before=before, after=planned.after)
 
 
 def link_note(planned: Planned) -> str:

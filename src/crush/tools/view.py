@@ -80,7 +80,7 @@ class ViewTool:
         offset = max(args.offset, 0)
         section = _section(file.text, offset, args.limit if args.limit > 0 else _DEFAULT_LINES)
         content = _checked_size("\n".join(section.lines), path)
-        context.reads.record(path, file.digest)
+        context.files.record(path, file.digest)
         numbered = [f"{offset + 1 + index:6d}|{line}" for index, line in enumerate(section.lines)]
         return ToolResult(
             content="\n".join(("<file>", *numbered, "</file>", *_note(section, offset))),

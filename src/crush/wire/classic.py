@@ -9,9 +9,11 @@ from typing import Generic, Literal, TypeVar
 
 from msgspec import Struct, field
 
+from crush.wire.files import FileVersion
 from crush.wire.ids import MessageId, SessionId
 from crush.wire.messages import Message, Session
 from crush.wire.permissions import PermissionRequest
+from crush.wire.questions import QuestionRequest
 
 T = TypeVar("T")
 
@@ -82,6 +84,32 @@ class ClassicPermissionNotification(
     payload: Change[PermissionNotification]
 
 
+class QuestionNotification(Struct, frozen=True, kw_only=True):
+    """A form was answered or cancelled: its dialogs close."""
+
+    batch_id: str
+
+
+class ClassicQuestionRequest(Struct, frozen=True, tag_field="type", tag="question_batch_request"):
+    """A tool waits for a form to be filled in."""
+
+    payload: Change[QuestionRequest]
+
+
+class ClassicQuestionNotification(
+    Struct, frozen=True, tag_field="type", tag="question_batch_notification"
+):
+    """A form is no longer open."""
+
+    payload: Change[QuestionNotification]
+
+
+class ClassicFile(Struct, frozen=True, tag_field="type", tag="file"):
+    """A version of a file, whole."""
+
+    payload: Change[FileVersion]
+
+
 class ClassicAgentEvent(Struct, frozen=True, tag_field="type", tag="agent_event"):
     """A turn finished or failed."""
 
@@ -99,6 +127,9 @@ ClassicEvent = (
     | ClassicSession
     | ClassicPermissionRequest
     | ClassicPermissionNotification
+    | ClassicQuestionRequest
+    | ClassicQuestionNotification
+    | ClassicFile
     | ClassicAgentEvent
     | ClassicRunComplete
 )

@@ -14,10 +14,13 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from crush.wire.files import FileVersion
 from crush.wire.ids import MessageId, PermissionId, RunId, SessionId, ToolCallId
+from crush.wire.jobs import Job
 from crush.wire.messages import Message, Run, Session
 from crush.wire.parts import Part
 from crush.wire.permissions import Outcome, PermissionRequest
+from crush.wire.questions import QuestionRequest, QuestionResponse
 
 
 class _Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -108,6 +111,42 @@ class PermissionResolved(_Event, tag="permission_resolved", frozen=True, kw_only
     by: str = ""
     what: str = ""  # one line: what was asked
     hint: str = ""
+    rules: list[str] = field(default_factory=list)  # what is remembered from now on
+    run_id: RunId = RunId("")
+
+
+class QuestionAsked(_Event, tag="question_asked", frozen=True, kw_only=True):
+    """A tool waits for a person to fill in a form."""
+
+    request: QuestionRequest
+    run_id: RunId = RunId("")
+
+
+class QuestionResolved(_Event, tag="question_resolved", frozen=True, kw_only=True):
+    """A form was filled in, cancelled (a person will not answer) or withdrawn (the turn is over)."""
+
+    question_id: PermissionId
+    outcome: Literal["answered", "cancelled", "withdrawn"]
+    by: str = ""
+    responses: list[QuestionResponse] = field(default_factory=list)
+    run_id: RunId = RunId("")
+
+
+class JobUpdated(_Event, tag="job_updated", frozen=True, kw_only=True):
+    """A background job began or ended; its output is fetched, not told."""
+
+    job: Job
+    run_id: RunId = RunId("")
+
+
+class FileChanged(_Event, tag="file_changed", frozen=True, kw_only=True):
+    """A tool changed a file: one event for each version that was kept, `content` left out.
+
+    Also told, with `kept` false, when the content was too large to keep.
+    """
+
+    file: FileVersion
+    kept: bool = True
     run_id: RunId = RunId("")
 
 
@@ -150,6 +189,10 @@ CommittedEvent = (
     | RetryScheduled
     | PermissionAsked
     | PermissionResolved
+    | QuestionAsked
+    | QuestionResolved
+    | JobUpdated
+    | FileChanged
     | Notice
 )
 AnyEvent = CommittedEvent | Delta | ToolOutput
