@@ -6,7 +6,7 @@ import pytest
 
 from crush.config.settings import ProviderSettings
 from crush.providers._http import HttpPool
-from crush.providers._tls import CaFiles
+from crush.providers.tls import CaFiles
 
 CA = str(Path(__file__).parent / "certificates" / "ca.pem")
 

@@ -14,8 +14,8 @@ from typing_extensions import override
 from crush.config.settings import ProviderSettings
 from crush.errors import ConfigError
 from crush.providers._errors import ErrorSource
-from crush.providers._proxy import proxy_for
-from crush.providers._tls import CaFiles, ca_files
+from crush.providers.proxy import proxy_for
+from crush.providers.tls import CaFiles, ca_files
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):

@@ -34,7 +34,7 @@ from crush.providers._limits import (
     Limits,
 )
 from crush.providers._sse import MAX_EVENT_BYTES, Frame, FrameTooLongError, SseDecoder
-from crush.providers._tls import TlsContexts, ca_files
+from crush.providers.tls import TlsContexts, ca_files
 from crush.providers.base import Answer, EmitStream, RetryWaiting
 
 _LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
