@@ -25,7 +25,7 @@ from crush.wire import (
 )
 from crush.wire.codec import encode
 from crush.wire.ids import ClientId, MessageId, PermissionId, RunId, SessionId, ToolCallId
-from crush.wire.status import BusySession, HeldWorkspace, Status
+from crush.wire.status import BusySession, HeldWorkspace, SandboxStatus, Status
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -433,6 +433,7 @@ RECORDS: dict[str, msgspec.Struct] = {
         is_busy=True,
         sessions=[BusySession(id=SESSION, title="Work", data_dir="/p/.crush", runs=[RUN])],
         workspaces=[HeldWorkspace(path="/p", data_dir="/p/.crush", clients=1)],
+        sandbox=SandboxStatus(kind="none", reason="bubblewrap is not installed"),
     ),
     "problem": problems.Problem(
         message="this server speaks protocol 1 to 1, the client 2-3",

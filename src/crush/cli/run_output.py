@@ -55,6 +55,7 @@ class Printer:
         self._printed: dict[tuple[str, int], int] = {}  # code points of each text part
         self._texts: dict[str, list[str]] = {}  # of messages, for the json formats
         self._last_message = ""
+        self._hints: set[str] = set()
         self._at_line_start = True
         self._anything = False
         self._terminals = [fd for fd in (1, 2) if os.isatty(fd)]
@@ -132,8 +133,10 @@ class Printer:
     def _refused(self, event: "Json") -> None:
         if event.get("outcome") == "deny":
             self._note(f"denied: {event.get('what')}")
-            if event.get("hint"):
-                self._note(f"hint: {event['hint']}")
+            hint = event.get("hint")
+            if hint and hint not in self._hints:  # the same advice once is enough
+                self._hints.add(hint)
+                self._note(f"hint: {hint}")
 
     def _call(self, content: "Json") -> None:
         call = content.get("data", {})

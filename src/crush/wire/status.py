@@ -23,12 +23,23 @@ class HeldWorkspace(Struct, frozen=True, kw_only=True):
     clients: int
 
 
+class SandboxStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What fences commands on this machine: `bubblewrap`, `landlock`, `seatbelt` or `none`.
+
+    `reason`: why there is none, or what this kind cannot stop.
+    """
+
+    kind: str
+    reason: str = ""
+
+
 class Status(Struct, frozen=True, kw_only=True):
     """The answer.
 
     Attributes:
         is_busy: `shutdown_if_idle` would be refused; requests in flight count too.
         linger_s: how long the server stays after its last use.
+        sandbox: None until it was looked for, which the first idle moment or command does.
     """
 
     version: Version
@@ -37,3 +48,4 @@ class Status(Struct, frozen=True, kw_only=True):
     is_busy: bool
     sessions: list[BusySession]
     workspaces: list[HeldWorkspace]
+    sandbox: SandboxStatus | None = None
