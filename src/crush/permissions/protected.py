@@ -139,6 +139,12 @@ def protected_reason(path: str, *, root: str) -> str:
     return next((reason for run in _runs(parts) if (reason := PROTECTED.get(run))), "")
 
 
+def is_protected_entry(name: str, *, parent: str) -> bool:
+    """Whether an entry `name` of a directory `parent` (its base name) is in the list itself."""
+    near, entry = (_folded([part]) for part in (parent, name))
+    return entry[0] in PROTECTED or "/".join((*near, *entry)) in PROTECTED
+
+
 def bare_repository_reason(path: str, *, root: str) -> str:
     """Why writing `path` asks, by a look at the disk: git would take a directory for a repository.
 

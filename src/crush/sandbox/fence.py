@@ -14,12 +14,16 @@ class Fence(Struct, frozen=True, kw_only=True):
         root: the workspace, writable but for what is protected in it.
         tmp: the session's private directory; it is `/tmp` inside where mounts are possible.
         writable: further directories, for caches of toolchains and by rule.
+        hidden: directories whose content nothing inside sees, beside those of the server.
+        secrets: files and directories with keys, which look empty inside.
         network: whether addresses can be reached; our own socket and port never can.
     """
 
     root: str
     tmp: str
     writable: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
     network: bool = False
 
 

@@ -1,0 +1,142 @@
+"""Bubblewrap: what is not allowed is not mounted, and nothing of the machine is reachable.
+
+Owns the command line. The options are said in a memory file: they may be many, and variables must
+not show in a list of processes. No `--new-session`: signals must reach clean-up traps.
+"""
+
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+
+from msgspec import Struct
+
+from crush.permissions.rules import is_within
+from crush.sandbox.fence import Fence
+from crush.sandbox.layout import Access, Layout
+
+_ALWAYS = (
+    # As root the rest is no fence without these: capabilities over our own mounts are as good as
+    # real ones, and a further user namespace gives them all back.
+    *("--unshare-user", "--disable-userns", "--cap-drop", "ALL"),
+    *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent"),
+    *("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"),
+)
+# Root owns these, so file modes do not stop it: `core_pattern` names a program the kernel runs.
+_KERNEL = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi", "dynamic_debug")
+_PRIVATE = ("/tmp", "/run", "/dev", "/proc")  # noqa: S108 - names of mounts
+_NAME_SERVICE = ("resolv.conf", "nsswitch.conf", "hosts")
+# How a NixOS finds its programs.
+_RUN_NEEDED = ("/run/current-system", "/run/booted-system", "/run/opengl-driver")
+_SEARCHED = ("/usr/bin", "/bin", "/usr/local/bin", "/run/current-system/sw/bin")
+
+
+class Wrapped(Struct, frozen=True, kw_only=True):
+    """`arguments` go to bubblewrap by a descriptor, `loader` stays out of its own environment."""
+
+    arguments: tuple[str, ...]
+    env: dict[str, str]
+
+
+def find_bubblewrap() -> str:
+    """The installed program, "" if there is none: never one that a PATH of somebody's names."""
+    for directory in _SEARCHED:
+        path = os.path.join(directory, "bwrap")
+        if os.access(path, os.X_OK):
+            return path
+    return ""
+
+
+def wrap(*, fence: Fence, layout: Layout, cwd: str, env: Mapping[str, str]) -> Wrapped:
+    """The options of a fence; every path of `layout.absent` exists by now."""
+    arguments = [*_ALWAYS, *_kernel(), *([] if fence.network else ["--unshare-net"])]
+    arguments += ["--bind", fence.tmp, "/tmp", *_run(network=fence.network)]  # noqa: S108 - inside
+    mounts = _needed({**dict.fromkeys(layout.absent, "read"), **layout.access})
+    # Parents first: what is mounted later lies on top.
+    for path in sorted(mounts, key=lambda name: (name.count(os.sep), name)):
+        arguments += _mount(path, mounts[path])
+    arguments += _sealed(mounts)
+    for name in (name for name in env if _is_loader(name)):
+        arguments += ["--setenv", name, env[name]]
+    plain = {name: value for name, value in env.items() if not _is_loader(name)}
+    return Wrapped(
+        arguments=(*arguments, "--chdir", cwd),
+        env={**plain, "TMPDIR": "/tmp"},  # noqa: S108 - a directory of this session inside
+    )
+
+
+def write_arguments(arguments: Iterable[str]) -> int:
+    """A descriptor to read them from; the caller closes it."""
+    if sys.platform != "linux":
+        raise OSError("bubblewrap needs Linux")
+    text = b"".join(os.fsencode(argument) + b"\0" for argument in arguments)
+    fd = os.memfd_create("crush-fence")
+    try:
+        with open(fd, "wb", closefd=False) as file:
+            file.write(text)
+        os.lseek(fd, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _kernel() -> Iterator[str]:
+    for name in _KERNEL:
+        path = f"/proc/{name}"
+        if os.path.exists(path):
+            yield from ("--ro-bind", path, path)
+    for path in ("/proc/kcore", "/proc/keys", "/proc/timer_list"):
+        if os.path.exists(path):
+            yield from ("--ro-bind", "/dev/null", path)
+
+
+def _run(*, network: bool) -> Iterator[str]:
+    """`/run` holds the sockets of daemons. Names are resolved by files that often lie there too."""
+    if not os.path.isdir("/run") or os.path.islink("/run"):
+        return
+    yield from ("--tmpfs", "/run")
+    needed = [path for path in _RUN_NEEDED if os.path.lexists(path)]
+    if network:
+        found = (os.path.realpath(os.path.join("/etc", name)) for name in _NAME_SERVICE)
+        needed += [path for path in found if path.startswith("/run/") and os.path.isfile(path)]
+    for path in needed:
+        if os.path.islink(path):
+            yield from ("--symlink", os.readlink(path), path)
+        else:
+            yield from ("--ro-bind", path, path)
+    yield from ("--remount-ro", "/run")
+
+
+def _mount(path: str, access: Access) -> tuple[str, ...]:
+    match access:
+        case "write":
+            return ("--bind", path, path)
+        case "read":
+            return ("--ro-bind-try", path, path)  # what is gone needs no guard
+        case "hide":
+            is_directory = stat.S_ISDIR(os.stat(path).st_mode)
+            return ("--tmpfs", path) if is_directory else ("--ro-bind", "/dev/null", path)
+
+
+def _needed(mounts: dict[str, Access]) -> dict[str, Access]:
+    """Without those that lie in a directory that is not the machine's inside anyway."""
+    writable = [path for path, access in mounts.items() if access == "write"]
+    return {
+        path: access
+        for path, access in mounts.items()
+        if not any(is_within(path, private) for private in _PRIVATE)
+        or any(is_within(path, reached) for reached in writable)
+    }
+
+
+def _sealed(mounts: Mapping[str, Access]) -> Iterator[str]:
+    """Hidden directories are empty and stay so, or one could be taken for ours."""
+    for path, access in mounts.items():
+        if access == "hide" and os.path.isdir(path):
+            yield from ("--remount-ro", path)
+
+
+def _is_loader(name: str) -> bool:
+    """Variables that decide which code a program loads: bubblewrap itself runs outside."""
+    return name.startswith(("LD_", "DYLD_")) or name == "GLIBC_TUNABLES"

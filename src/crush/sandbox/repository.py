@@ -1,0 +1,135 @@
+"""The git directories that a workspace belongs to, read from the disk without running git.
+
+A `.git` file is content of the workspace and may name anything: what it names counts only if the
+other side agrees (a linked worktree's back reference) or if it lies in the `.git` of a directory
+above (a submodule). Owns the list of what git obeys inside such a directory.
+"""
+
+import os
+import re
+
+from msgspec import Struct
+
+from crush import paths
+from crush.permissions.protected import is_bare_repository
+from crush.permissions.rules import is_within
+from crush.sandbox.placeholders import is_leftover
+
+_MOST_BYTES = 64 * 1024
+# A commit needs none of these. `worktrees` and `modules` hold whole git directories of others.
+_OBEYED = ("config", "config.worktree", "hooks", "modules", "worktrees", "info/attributes")
+_OBEYED_OF_WORKTREE = ("commondir", "gitdir", "config.worktree")
+_POINTER = re.compile(r"^\s*(?:hookspath|path)\s*=\s*(.+?)\s*$", re.IGNORECASE | re.MULTILINE)
+
+
+class Repository(Struct, frozen=True, kw_only=True):
+    """Where a workspace's git keeps its things; real absolute paths.
+
+    Attributes:
+        git_dir: of this working tree.
+        common_dir: what it shares with other working trees; often the same.
+        obeyed: what exists in both that git takes orders from.
+        absent: what git would take orders from if somebody made it; `{path: content}`, None for a
+            directory. With this content git goes on as if it were not there.
+        sound: false if links stand where mounts must go: then nothing of it can be written.
+    """
+
+    git_dir: str
+    common_dir: str
+    obeyed: tuple[str, ...]
+    absent: dict[str, bytes | None]
+    sound: bool
+
+
+def find_repository(root: str) -> Repository | None:
+    """The repository that `root` lies in; None if there is none that can be believed."""
+    top = paths.git_root(root)
+    if top is None:
+        return None
+    marker = os.path.join(top, ".git")
+    git_dir = marker if os.path.isdir(marker) else _named_in(marker)
+    if not git_dir or os.path.islink(marker):
+        return None
+    common_dir = _common_dir(git_dir)
+    believed = is_bare_repository(common_dir) and (
+        git_dir == common_dir == marker
+        or _is_linked(git_dir, common_dir, marker)
+        or (git_dir == common_dir and _is_submodule(git_dir, top))
+    )
+    return _repository(git_dir, common_dir) if believed else None
+
+
+def named_by_config(repository: Repository, *, root: str) -> tuple[str, ...]:
+    """Files and directories inside `root` that the configuration has git run or obey."""
+    text = _read(os.path.join(repository.common_dir, "config"))
+    base = root if os.path.basename(repository.common_dir) != ".git" else ""
+    base = base or os.path.dirname(repository.common_dir)
+    named = set()
+    for value in _POINTER.findall(text):
+        plain = value.strip('"')
+        for start in (base, repository.common_dir):
+            path = os.path.realpath(os.path.join(start, plain))
+            if path != root and is_within(path, root) and os.path.exists(path):
+                named.add(path)
+    return tuple(sorted(named))
+
+
+def _repository(git_dir: str, common_dir: str) -> Repository:
+    names = [os.path.join(common_dir, name) for name in _OBEYED]
+    if git_dir != common_dir:
+        names += [os.path.join(git_dir, name) for name in _OBEYED_OF_WORKTREE]
+    absent: dict[str, bytes | None] = {
+        os.path.join(common_dir, "hooks"): None,
+        os.path.join(common_dir, "config"): b"",
+        # Git reads the whole configuration from where this says.
+        os.path.join(common_dir, "commondir"): b".\n",
+    }
+    if "worktreeconfig" in _read(os.path.join(common_dir, "config")).casefold():
+        absent[os.path.join(common_dir, "config.worktree")] = b""
+        absent[os.path.join(git_dir, "config.worktree")] = b""
+    return Repository(
+        git_dir=git_dir,
+        common_dir=common_dir,
+        obeyed=tuple(name for name in names if os.path.exists(name)),
+        absent={path: text for path, text in absent.items() if _is_free(path, text)},
+        sound=not any(os.path.islink(name) for name in (*names, *absent)),
+    )
+
+
+def _is_free(path: str, content: bytes | None) -> bool:
+    return not os.path.lexists(path) or (bool(content) and is_leftover(path, content))
+
+
+def _common_dir(git_dir: str) -> str:
+    named = _read_line(os.path.join(git_dir, "commondir"))
+    return os.path.realpath(os.path.join(git_dir, named)) if named else git_dir
+
+
+def _named_in(marker: str) -> str:
+    named = _read_line(marker).removeprefix("gitdir:").strip()
+    return os.path.realpath(os.path.join(os.path.dirname(marker), named)) if named else ""
+
+
+def _is_linked(git_dir: str, common_dir: str, marker: str) -> bool:
+    there = os.path.dirname(git_dir) == os.path.join(common_dir, "worktrees")
+    return there and os.path.realpath(_read_line(os.path.join(git_dir, "gitdir"))) == marker
+
+
+def _is_submodule(git_dir: str, top: str) -> bool:
+    above = paths.git_root(os.path.dirname(top))
+    return above is not None and is_within(git_dir, os.path.join(above, ".git", "modules"))
+
+
+def _read_line(path: str) -> str:
+    return _read(path).split("\n", 1)[0].strip()
+
+
+def _read(path: str) -> str:
+    """The text; "" if it is no plain file that can be read: a FIFO would never end."""
+    if not os.path.isfile(path):
+        return ""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read(_MOST_BYTES)
+    except OSError:
+        return ""

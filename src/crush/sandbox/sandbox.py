@@ -1,0 +1,149 @@
+"""The sandbox of a server: chosen once, by what holds; then it starts commands behind fences.
+
+Owns the life of one command: look at the disk, hold names, start, and put right what it left. How a
+process gets behind the fence is the wall's; which commands go there is decided elsewhere.
+"""
+
+import errno
+import os
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+
+import anyio
+import anyio.to_thread
+from msgspec import Struct
+
+from crush import paths
+from crush.sandbox.aftermath import put_right, unprotected
+from crush.sandbox.caches import toolchain_caches
+from crush.sandbox.child import FencedChild
+from crush.sandbox.fence import Child, Fence, SandboxKind
+from crush.sandbox.layout import Layout, home_secrets, lay_out
+from crush.sandbox.placeholders import Placeholders
+from crush.sandbox.survey import Survey, Surveyor
+from crush.sandbox.wall import Order, Wall
+
+
+class _Prepared(Struct, frozen=True, kw_only=True):
+    start: "Callable[[], subprocess.Popen[bytes]]"
+    settle: Callable[[], Sequence[str]]
+
+
+class Sandbox:
+    """One per server. `wall` is None where there is none: then nothing can be started in it.
+
+    Attributes:
+        kind: which mechanism holds the fence.
+        reason: why there is none, or what this kind cannot stop; "" if there is nothing to say.
+        remedy: what to install or switch on; "" if nothing is needed.
+        can_open_network: whether a fence with network can be asked for.
+    """
+
+    def __init__(
+        self, *, wall: Wall | None, hidden: Sequence[str], reason: str, remedy: str
+    ) -> None:
+        self.kind: SandboxKind = "none" if wall is None else wall.kind
+        self.reason = reason
+        self.remedy = remedy
+        self.can_open_network = wall is not None and wall.can_open_network
+        self._wall = wall
+        self._hidden = tuple(os.path.realpath(path) for path in hidden)
+        self._surveyor = Surveyor()
+        self._placeholders = Placeholders()
+        self._admitted: set[str] = set()
+
+    async def start(
+        self,
+        argv: Sequence[str],
+        *,
+        fence: Fence,
+        cwd: str,
+        env: Mapping[str, str],
+        umask: int,
+        stdout: int,
+        stderr: int,
+    ) -> FencedChild:
+        """Starts `argv` behind the fence, without input, as the leader of its own group.
+
+        Raises OSError: nothing was started. Ends with the server where the kind allows it. The exit
+        status of a command that a signal ended may be 128 + N, as a shell tells it.
+        """
+        wall = self._wall
+        if wall is None:
+            raise OSError(errno.ENOTSUP, f"there is no sandbox: {self.reason}")
+        if fence.network and not wall.can_open_network:
+            raise OSError(errno.ENOTSUP, f"a {wall.kind} sandbox cannot be given network")
+        order = Order(argv=argv, cwd=cwd, env=env, umask=umask, stdout=stdout, stderr=stderr)
+        # A start that is cut in two would leave a process nobody knows of.
+        with anyio.CancelScope(shield=True):
+            prepared = await anyio.to_thread.run_sync(self._prepare, wall, order, fence)
+            try:
+                # In this thread: the command is to end with the thread that started it.
+                process = prepared.start()
+            except BaseException:
+                await anyio.to_thread.run_sync(prepared.settle)
+                raise
+        return FencedChild(process, settle=prepared.settle)
+
+    def signal(self, child: Child, number: int) -> None:
+        """To every process of the command, so that clean-up traps run; then wait, then SIGKILL.
+
+        Looks through `/proc`: a few milliseconds on a machine with many processes.
+        """
+        if self._wall is not None and child.returncode is None:
+            self._wall.signal(child.pid, number)
+
+    def admit(self, path: str) -> None:
+        """Somebody allowed `path` to be made: it is not taken for the doing of a command."""
+        self._admitted.add(path)
+
+    def _prepare(self, wall: Wall, order: Order, fence: Fence) -> _Prepared:
+        _check(order, fence)
+        layout = lay_out(fence, hidden=self._hidden, surveyor=self._surveyor)
+        before = self._surveyor.look(fence.root)
+        held = self._placeholders.hold(layout.absent) if wall.holds_names else ()
+
+        def settle() -> Sequence[str]:
+            self._placeholders.release(layout.absent, held)
+            return self._look_after(fence, layout, before)
+
+        try:
+            return _Prepared(start=wall.prepare(order, fence=fence, layout=layout), settle=settle)
+        except BaseException:
+            self._placeholders.release(layout.absent, held)
+            raise
+
+    def _look_after(self, fence: Fence, layout: Layout, before: Survey) -> Sequence[str]:
+        after = self._surveyor.look(fence.root)
+        admitted = frozenset(self._admitted)
+        told = put_right(fence, layout, before=before, after=after, admitted=admitted)
+        return (*told, *unprotected(after, fence.root))
+
+
+def make_fence(
+    *, cwd: str, session_tmp: str, home: str, rules_writable: Sequence[str], network: bool
+) -> Fence:
+    """The fence of a session in `cwd`. Looks at the disk: call it in a thread."""
+    root = os.path.realpath(cwd)
+    by_rule = (os.path.realpath(path) for path in rules_writable if os.path.exists(path))
+    data_dir = paths.project_data_dir(root)
+    return Fence(
+        root=root,
+        tmp=os.path.realpath(session_tmp),
+        writable=tuple(dict.fromkeys((*toolchain_caches(home), *by_rule))),
+        hidden=(data_dir,) if os.path.isdir(data_dir) else (),
+        secrets=home_secrets(home),
+        network=network,
+    )
+
+
+def _check(order: Order, fence: Fence) -> None:
+    """What would otherwise be a message of a program that nobody started."""
+    if fence.root == os.sep:
+        raise PermissionError(errno.EPERM, "the whole machine is no workspace", fence.root)
+    for directory in (fence.root, fence.tmp, order.cwd):
+        if not os.path.isdir(directory):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), directory)
+    program = order.argv[0]
+    if os.path.isabs(program) and not os.access(program, os.X_OK):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)

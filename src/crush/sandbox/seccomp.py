@@ -1,0 +1,38 @@
+"""A filter of system calls: no sockets but pairs, and no ring that would make them unseen.
+
+Landlock lets `connect` pass, to any address and to our own socket. `socketpair` is another call and
+stays: it reaches nobody.
+"""
+
+import struct
+
+_LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | 1  # EPERM
+_NUMBER_AT, _ARCHITECTURE_AT = 0, 4
+_ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+_SOCKET = {"x86_64": 41, "aarch64": 198}
+_IO_URING_SETUP = 425
+_X32 = 0x40000000  # other numbers for the same calls
+
+
+def no_sockets(machine: str) -> bytes:
+    """The program for `machine`, a name that `kernel.machine` gave."""
+    refused = (_SOCKET[machine], _IO_URING_SETUP)
+    checks = [_step(_JUMP_EQUAL, number, yes=len(refused) - i) for i, number in enumerate(refused)]
+    return b"".join(
+        [
+            _step(_LOAD, _ARCHITECTURE_AT),
+            _step(_JUMP_EQUAL, _ARCHITECTURE[machine], yes=1),
+            _step(_RETURN, _REFUSE),
+            _step(_LOAD, _NUMBER_AT),
+            _step(_JUMP_AT_LEAST, _X32, yes=len(refused) + 1),
+            *checks,
+            _step(_RETURN, _ALLOW),
+            _step(_RETURN, _REFUSE),
+        ]
+    )
+
+
+def _step(code: int, operand: int, *, yes: int = 0) -> bytes:
+    """`yes`: how many steps are skipped when the comparison holds."""
+    return struct.pack("HBBI", code, yes, 0, operand)

@@ -1,0 +1,149 @@
+"""The walls that exist: bubblewrap, Landlock, and Apple's `sandbox-exec`."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+from crush.sandbox import bubblewrap, landlock, seatbelt
+from crush.sandbox.child import signal_below, signal_group
+from crush.sandbox.fence import Fence, SandboxKind
+from crush.sandbox.kernel import Kernel
+from crush.sandbox.layout import Layout
+from crush.sandbox.wall import Order
+
+_Start = Callable[[], "subprocess.Popen[bytes]"]
+
+
+class BubblewrapWall:
+    """Namespaces and mounts by the installed `bwrap`."""
+
+    kind: SandboxKind = "bubblewrap"
+    can_open_network = True
+    holds_names = True
+    limits = ""
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+
+    def prepare(self, order: Order, *, fence: Fence, layout: Layout) -> _Start:
+        wrapped = bubblewrap.wrap(fence=fence, layout=layout, cwd=order.cwd, env=order.env)
+        fd = bubblewrap.write_arguments(wrapped.arguments)
+
+        def start() -> "subprocess.Popen[bytes]":
+            argv = [self._program, "--args", str(fd), "--", *order.argv]
+            try:
+                return _popen(argv, order, wrapped.env, "/", (fd,))
+            finally:
+                os.close(fd)
+
+        return start
+
+    def signal(self, leader: int, number: int) -> None:
+        """Not to bubblewrap's own two processes: with them everything inside ends at once."""
+        if number == signal.SIGKILL or not signal_below(leader, number, spare=1):
+            signal_group(leader, number)
+
+
+class LandlockWall:
+    """Restrictions of a thread that starts one process and ends."""
+
+    kind: SandboxKind = "landlock"
+    can_open_network = False
+    holds_names = False
+
+    def __init__(self, kernel: Kernel, version: int) -> None:
+        self._kernel = kernel
+        self._version = version
+
+    @property
+    def limits(self) -> str:
+        older = self._version < landlock.WITH_SCOPES
+        return (
+            "commands can list directories and change modes and times of files anywhere, cannot"
+            " make files beside protected ones (so not in the top directory of a project), open no"
+            " terminals or sockets, and outlive a killed server"
+            + ("; they can signal other processes of the user" if older else "")
+        )
+
+    def prepare(self, order: Order, *, fence: Fence, layout: Layout) -> _Start:
+        wanted = landlock.grants(layout, tmp=fence.tmp)
+        started: list[subprocess.Popen[bytes] | OSError] = []
+
+        def start_in_thread() -> None:
+            try:
+                ruleset = landlock.open_ruleset(self._kernel, self._version, wanted)
+                try:
+                    landlock.restrict_this_thread(self._kernel, ruleset)
+                finally:
+                    os.close(ruleset)
+                env = {**order.env, "TMPDIR": fence.tmp}
+                started.append(_popen(order.argv, order, env, order.cwd, ()))
+            except OSError as exc:
+                started.append(exc)
+
+        thread = threading.Thread(target=start_in_thread, name="crush-landlock")
+        thread.start()
+        thread.join()
+        result = started[0]
+
+        def start() -> "subprocess.Popen[bytes]":
+            if isinstance(result, OSError):
+                raise result
+            return result
+
+        return start
+
+    def signal(self, leader: int, number: int) -> None:
+        signal_group(leader, number)
+
+
+class SeatbeltWall:
+    """A profile for Apple's `sandbox-exec`."""
+
+    kind: SandboxKind = "seatbelt"
+    can_open_network = False
+    holds_names = False
+    limits = "commands outlive a killed server"
+
+    def prepare(self, order: Order, *, fence: Fence, layout: Layout) -> _Start:
+        profile = seatbelt.profile(fence=fence, layout=layout)
+        argv = [seatbelt.PROGRAM, "-p", profile, *order.argv]
+        env = {**order.env, "TMPDIR": fence.tmp}
+        return lambda: _popen(argv, order, env, order.cwd, ())
+
+    def signal(self, leader: int, number: int) -> None:
+        signal_group(leader, number)
+
+
+def available_walls() -> Sequence[BubblewrapWall | LandlockWall | SeatbeltWall]:
+    """Best first; whether one holds is for its self-test to say. Blocks for a few system calls."""
+    if sys.platform == "darwin":
+        return [SeatbeltWall()] if os.access(seatbelt.PROGRAM, os.X_OK) else []
+    if sys.platform != "linux":
+        return []
+    found: list[BubblewrapWall | LandlockWall | SeatbeltWall] = []
+    if program := bubblewrap.find_bubblewrap():
+        found.append(BubblewrapWall(program))
+    kernel = Kernel()
+    if version := landlock.supported_version(kernel):
+        found.append(LandlockWall(kernel, version))
+    return found
+
+
+def _popen(
+    argv: Sequence[str], order: Order, env: dict[str, str], cwd: str, fds: tuple[int, ...]
+) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(  # noqa: S603 - the fence is what makes it safe
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=order.stdout,
+        stderr=order.stderr,
+        cwd=cwd,
+        env=env,
+        umask=order.umask,
+        start_new_session=True,
+        pass_fds=fds,
+    )
