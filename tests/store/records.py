@@ -10,6 +10,7 @@ from crush.wire.ids import MessageId, PermissionId, RunId, SessionId, ToolCallId
 from crush.wire.messages import Message, Run, RunState, Session
 from crush.wire.parts import Part, Text, TextPart
 from crush.wire.permissions import PermissionRequest
+from crush.wire.questions import Question, QuestionRequest
 
 SID = SessionId("11111111-2222-3333-4444-555555555555")
 RID = RunId("run-1")
@@ -75,6 +76,15 @@ def permission(key: str = "perm-1", *, session_id: str = SID) -> PermissionReque
         action="execute",
         params=Raw(b'{"command":"make"}'),
         path="/tmp",  # noqa: S108 - a value, not a file
+    )
+
+
+def question(key: str = "form-1", *, session_id: str = SID) -> QuestionRequest:
+    return QuestionRequest(
+        id=PermissionId(key),
+        session_id=SessionId(session_id),
+        tool_call_id=ToolCallId("call-open"),
+        questions=[Question(id="q", type="yes_no", question="Go on?")],
     )
 
 

@@ -5,7 +5,7 @@ import apsw
 import pytest
 
 from crush.errors import StoreError
-from crush.store import crush_schema
+from crush.store import crush_schema, migrations
 from crush.store.backup import back_up
 from crush.store.change import Change, Limits
 from crush.wire.ids import SessionId
@@ -102,6 +102,28 @@ async def test_a_new_database_has_what_goose_expects(open_store: OpenStore, data
     ]
     assert rows(path, "SELECT count(*) FROM goose_db_version WHERE tstamp IS NULL") == [(0,)]
     assert backups(data_dir) == []
+
+
+async def test_a_database_of_our_first_version_gets_what_came_later(
+    open_store: OpenStore, data_dir: str, db_path: str
+) -> None:
+    make_crush_database(db_path, steps=7)
+    connection = apsw.Connection(db_path)
+    connection.execute(
+        "CREATE TABLE py_migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL,"
+        " applied_at INTEGER NOT NULL DEFAULT (strftime('%s', 'now')))"
+    )
+    migrations.MIGRATIONS[0](connection)
+    connection.execute("INSERT INTO py_migrations (number, name) VALUES (1, 'm001')")
+    connection.close()
+
+    await open_store()
+
+    assert len(backups(data_dir)) == 1
+    numbers = rows(db_path, "SELECT number FROM py_migrations ORDER BY number")
+    assert numbers == [(number,) for number in range(1, len(migrations.MIGRATIONS) + 1)]
+    assert rows(db_path, "SELECT count(*) FROM py_file_versions") == [(0,)]
+    assert rows(db_path, "SELECT count(*) FROM py_questions") == [(0,)]
 
 
 async def test_a_database_that_is_up_to_date_is_not_backed_up_again(

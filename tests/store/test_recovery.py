@@ -3,7 +3,7 @@ import msgspec
 import pytest
 
 from crush.errors import StoreError
-from crush.store.change import Change, Pending, QueuedPrompt
+from crush.store.change import Change, Pending, PendingQuestion, QueuedPrompt
 from crush.store.registry import Registry
 from crush.store.startup import recover_all
 from crush.store.store import Store
@@ -15,6 +15,7 @@ from crush.wire.events import (
     PartAdded,
     PartEnded,
     PermissionResolved,
+    QuestionResolved,
     RunComplete,
     RunUpdated,
 )
@@ -129,6 +130,20 @@ async def test_the_log_tells_all_that_recovery_wrote_and_ends_with_the_run(
     assert end.run.state == "interrupted"
     assert end.run.ended_at_ms > 0
     assert await store.pending() == []
+
+
+async def test_a_form_that_waited_is_withdrawn(open_store: OpenStore) -> None:
+    form = PendingQuestion(run_id=RID, request=records.question(), asked_at_ms=5)
+    await crash(await open_store(owner="dead"), more=Change(questions=[form]))
+
+    store = await open_store(owner="next")
+
+    resolved, end = await events_after(store, 2)
+    assert resolved == QuestionResolved(
+        session_id=SID, question_id=form.request.id, outcome="withdrawn", run_id=RID
+    )
+    assert isinstance(end, RunComplete)
+    assert await store.questions() == []
 
 
 async def test_parts_that_had_ended_are_not_told_again(open_store: OpenStore) -> None:

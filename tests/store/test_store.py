@@ -15,8 +15,10 @@ from crush.store.change import (
     FileRead,
     Limits,
     Pending,
+    PendingQuestion,
     QueuedPrompt,
     SessionUsage,
+    TodoList,
 )
 from crush.store.registry import Registry
 from crush.store.store import Store
@@ -163,8 +165,14 @@ async def test_a_snapshot_holds_all_that_is_open_and_the_cursor_it_is_true_at(
     await store.commit(Change(events=[records.ended(records.run("done", state="done"))]))
     await store.accept(records.acceptance(), idempotency_key="")
     asked = Pending(run_id=RID, request=records.permission(), asked_at_ms=5)
+    form = PendingQuestion(run_id=RID, request=records.question(), asked_at_ms=6)
     committed = await store.commit(
-        Change(messages=[message("a", text("hi"))], asked=[asked], events=[notice("last")])
+        Change(
+            messages=[message("a", text("hi"))],
+            asked=[asked],
+            questions=[form],
+            events=[notice("last")],
+        )
     )
 
     snapshot = await store.snapshot(SID)
@@ -173,7 +181,46 @@ async def test_a_snapshot_holds_all_that_is_open_and_the_cursor_it_is_true_at(
     assert [item.id for item in snapshot.messages] == ["a"]
     assert [item.id for item in snapshot.runs] == [RID]
     assert snapshot.pending == [asked]
+    assert snapshot.questions == [form]
     assert (snapshot.epoch, snapshot.seq) == (store.epoch, committed[-1].seq)
+
+
+async def test_an_answered_form_no_longer_waits(store: Store) -> None:
+    await store.accept(records.acceptance(), idempotency_key="")
+    form = PendingQuestion(run_id=RID, request=records.question(), asked_at_ms=5)
+    asked = Pending(run_id=RID, request=records.permission(), asked_at_ms=5)
+    await store.commit(Change(questions=[form], asked=[asked]))
+    assert await store.questions() == [form]
+
+    await store.commit(Change(answered=[form.request.id]))
+
+    assert await store.questions() == []
+    assert await store.pending() == [asked]
+
+
+async def test_a_todo_list_replaces_the_one_before_and_is_told_once(store: Store) -> None:
+    await store.commit(Change(sessions=[session()]))
+    todos = [Todo(content="look", status="pending", active_form="looking")]
+    usage = SessionUsage(session_id=SID, prompt_tokens=1, completion_tokens=2, cost=0.5)
+
+    committed = await store.commit(
+        Change(
+            usage=[usage],
+            todos=[
+                TodoList(session_id=SID, todos=()),
+                TodoList(session_id=SID, todos=todos),
+                TodoList(session_id=SessionId("gone"), todos=todos),
+            ],
+        )
+    )
+
+    (updated,) = [item.event for item in committed]
+    assert isinstance(updated, SessionUpdated)
+    assert updated.session == await store.session(SID)
+    assert (updated.session.todos, updated.session.cost) == (todos, 0.5)
+
+    await store.commit(Change(todos=[TodoList(session_id=SID, todos=())]))
+    assert (await store.session(SID)).todos is None
 
 
 async def test_an_answered_permission_no_longer_waits(store: Store) -> None:

@@ -101,12 +101,45 @@ CREATE TABLE py_read_digests (
 """
 
 
+_M002 = """
+CREATE TABLE py_questions (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    session_id TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+    run_id TEXT NOT NULL,
+    asked_at_ms INTEGER NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE INDEX py_questions_session ON py_questions (session_id);
+
+CREATE TABLE py_file_versions (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    session_id TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+    path TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    run_id TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    absent INTEGER NOT NULL,
+    kept INTEGER NOT NULL,
+    UNIQUE (path, session_id, version)
+);
+CREATE INDEX py_file_versions_session ON py_file_versions (session_id);
+"""
+
+
 def m001_runs_events_and_order(connection: apsw.Connection) -> None:
     connection.execute(_ORDER)
     connection.execute(_M001)
 
 
-MIGRATIONS: Final[tuple[Callable[[apsw.Connection], None], ...]] = (m001_runs_events_and_order,)
+def m002_questions_and_file_versions(connection: apsw.Connection) -> None:
+    connection.execute(_M002)
+
+
+MIGRATIONS: Final[tuple[Callable[[apsw.Connection], None], ...]] = (
+    m001_runs_events_and_order,
+    m002_questions_and_file_versions,
+)
 
 _PY_MIGRATIONS = """
 CREATE TABLE IF NOT EXISTS py_migrations (

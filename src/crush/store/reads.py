@@ -15,8 +15,8 @@ def save(connection: apsw.Connection, read: FileRead) -> None:
         (read.session_id, read.path, read.read_at or int(time.time())),
     )
     connection.execute(
-        "INSERT INTO py_read_digests (session_id, path, digest) VALUES (?, ?, ?)"
-        " ON CONFLICT (session_id, path) DO UPDATE SET digest = excluded.digest",
+        # Replaced, not updated: the new rowid tells which of a second's reads was the last.
+        "INSERT OR REPLACE INTO py_read_digests (session_id, path, digest) VALUES (?, ?, ?)",
         (read.session_id, read.path, read.digest),
     )
 

@@ -11,8 +11,9 @@ import apsw
 import msgspec
 from msgspec.structs import replace
 
-from crush.store import events, messages, pending, runs
-from crush.store.change import Change, Pending
+from crush.store import events, messages, runs
+from crush.store.change import Change, Pending, PendingQuestion
+from crush.store.pending import PERMISSIONS, QUESTIONS
 from crush.wire.events import (
     Committed,
     CommittedEvent,
@@ -21,6 +22,7 @@ from crush.wire.events import (
     PartAdded,
     PartEnded,
     PermissionResolved,
+    QuestionResolved,
     RunComplete,
 )
 from crush.wire.ids import MessageId, RunId, SessionId
@@ -62,15 +64,17 @@ def _end_run(connection: apsw.Connection, run: Run, now_ms: int) -> Change:
     for message, its_events in _close_messages(connection, run, log, now_ms):
         written.append(message)
         told += its_events
-    waiting = pending.of_run(connection, run.id)
+    waiting = PERMISSIONS.of_run(connection, run.id)
     told += [_withdrawn(asked) for asked in waiting]
+    forms = QUESTIONS.of_run(connection, run.id)
+    told += [_withdrawn_form(form) for form in forms]
     ended = run
     if run.state not in ENDED:
         ended = replace(run, state="interrupted", error=_ERROR, ended_at_ms=now_ms)
     told.append(RunComplete(session_id=run.session_id, run=ended))
     return Change(
         messages=written,
-        answered=[asked.request.id for asked in waiting],
+        answered=[item.request.id for item in waiting] + [form.request.id for form in forms],
         events=[(run.id, event) for event in told],
         durable=True,
     )
@@ -123,6 +127,15 @@ def _withdrawn(asked: Pending) -> PermissionResolved:
         outcome="withdrawn",
         hint=_WITHDRAWN,
         run_id=asked.run_id,
+    )
+
+
+def _withdrawn_form(form: PendingQuestion) -> QuestionResolved:
+    return QuestionResolved(
+        session_id=form.request.session_id,
+        question_id=form.request.id,
+        outcome="withdrawn",
+        run_id=form.run_id,
     )
 
 

@@ -1,13 +1,13 @@
 """Session rows. `message_count` belongs to the triggers; the newest is told by sequence, not time."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import apsw
 import msgspec
 
 from crush.errors import NotFoundError
-from crush.store.change import SessionUsage
+from crush.store.change import SessionUsage, TodoList
 from crush.store.db import Value
 from crush.store.short_id import short_id
 from crush.wire import codec
@@ -47,7 +47,7 @@ def save(connection: apsw.Connection, session: Session) -> bool:
             session.completion_tokens,
             session.summary_message_id or None,
             session.cost,
-            codec.encode(session.todos).decode() if session.todos else None,
+            _todos_text(session.todos),
             session.created_at or now,
             session.updated_at or now,
         ),
@@ -60,6 +60,15 @@ def add_usage(connection: apsw.Connection, usage: SessionUsage) -> bool:
     connection.execute(
         "UPDATE sessions SET prompt_tokens = ?, completion_tokens = ?, cost = cost + ? WHERE id = ?",
         (usage.prompt_tokens, usage.completion_tokens, usage.cost, usage.session_id),
+    )
+    return connection.changes() > 0
+
+
+def set_todos(connection: apsw.Connection, listed: TodoList) -> bool:
+    """Replace the todo list; False if the session is gone."""
+    connection.execute(
+        "UPDATE sessions SET todos = ? WHERE id = ?",
+        (_todos_text(listed.todos), listed.session_id),
     )
     return connection.changes() > 0
 
@@ -125,6 +134,10 @@ def _read(rows: apsw.Cursor) -> Iterator[Session]:
 
 def _int(value: Value) -> int:
     return int(value) if isinstance(value, int | float) else 0
+
+
+def _todos_text(todos: Sequence[Todo] | None) -> str | None:
+    return codec.encode(todos).decode() if todos else None
 
 
 def _todos(text: Value) -> list[Todo] | None:

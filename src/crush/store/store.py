@@ -17,11 +17,21 @@ import apsw
 
 from crush import __version__, paths
 from crush.errors import StoreError
-from crush.store import events, messages, migrations, pending, reads, runs, sessions
-from crush.store.change import Acceptance, Change, FileRead, Limits, Pending, Snapshot
+from crush.store import events, messages, migrations, reads, runs, sessions
+from crush.store.change import (
+    Acceptance,
+    Change,
+    FileRead,
+    Limits,
+    Pending,
+    PendingQuestion,
+    Snapshot,
+)
 from crush.store.db import Database
 from crush.store.directory import make_private_dir, make_private_file
+from crush.store.files import FileHistory, Versions
 from crush.store.lock import DirectoryLock
+from crush.store.pending import PERMISSIONS, QUESTIONS
 from crush.store.recovery import plan_recovery
 from crush.store.registry import Registry
 from crush.store.writing import Writer
@@ -37,7 +47,7 @@ Publish = Callable[[Sequence[Committed]], None]
 
 
 class Store:
-    """An open project database; use `Store.open`, end with `close`."""
+    """An open project database; use `Store.open`, end with `close`. `files` reads file versions."""
 
     def __init__(
         self,
@@ -52,11 +62,12 @@ class Store:
     ) -> None:
         self.data_dir = data_dir
         self.epoch = epoch
+        self.files = FileHistory(database)
         self._database = database
         self._lock = lock
         self._closing = anyio.Lock()
         self._registry = registry
-        self._writer = Writer(owner=owner, pruner=events.Pruner(limits))
+        self._writer = Writer(owner=owner, pruner=events.Pruner(limits), versions=Versions(limits))
 
     @classmethod
     async def open(cls, data_dir: str, *, owner: str, registry: Registry, limits: Limits) -> Self:
@@ -118,7 +129,7 @@ class Store:
             if publish is not None:
                 publish(committed)
             if ended:
-                await self._note_ended(ended)
+                await _note_ended(self._registry, ended, self.data_dir)
         return committed
 
     async def accept(
@@ -176,7 +187,11 @@ class Store:
 
     async def pending(self) -> list[Pending]:
         """Permission requests that wait, oldest first."""
-        return await self._database.read(pending.everything)
+        return await self._database.read(PERMISSIONS.everything)
+
+    async def questions(self) -> list[PendingQuestion]:
+        """Forms that wait to be filled in, oldest first."""
+        return await self._database.read(QUESTIONS.everything)
 
     async def events_of_run(
         self, run_id: RunId, after_seq: int, *, limit: int = PAGE
@@ -209,20 +224,21 @@ class Store:
                 session=sessions.load(connection, session_id),
                 messages=messages.of_session(connection, session_id),
                 runs=runs.unfinished_of(connection, session_id),
-                pending=pending.of_session(connection, session_id),
-                questions=(),
+                pending=PERMISSIONS.of_session(connection, session_id),
+                questions=QUESTIONS.of_session(connection, session_id),
                 epoch=self.epoch,
                 seq=events.last_seq(connection),
             )
 
         return await self._database.read(job)
 
-    async def _note_ended(self, run_ids: Sequence[RunId]) -> None:
-        try:
-            await self._registry.finish(run_ids, self.data_dir)
-        except StoreError as exc:
-            # The end itself is committed; the next start finds these entries and settles them.
-            _log.warning("registry: %s", exc)
+
+async def _note_ended(registry: Registry, run_ids: Sequence[RunId], data_dir: str) -> None:
+    try:
+        await registry.finish(run_ids, data_dir)
+    except StoreError as exc:
+        # The end itself is committed; the next start finds these entries and settles them.
+        _log.warning("registry: %s", exc)
 
 
 def _prepare_directory(data_dir: str) -> tuple[str, DirectoryLock, bool]:

@@ -5,8 +5,10 @@ from collections.abc import Container, Iterable, Iterator
 import apsw
 
 from crush.errors import ConflictError
-from crush.store import events, messages, pending, reads, runs, sessions
+from crush.store import events, messages, reads, runs, sessions
 from crush.store.change import Acceptance, Change
+from crush.store.files import Versions
+from crush.store.pending import PERMISSIONS, QUESTIONS
 from crush.wire.events import Committed, CommittedEvent, RunComplete, SessionCreated, SessionUpdated
 from crush.wire.ids import RunId, SessionId
 
@@ -14,16 +16,20 @@ from crush.wire.ids import RunId, SessionId
 class Writer:
     """Writes the changes of one owner; lives in the writer's thread."""
 
-    def __init__(self, *, owner: str, pruner: events.Pruner) -> None:
+    def __init__(self, *, owner: str, pruner: events.Pruner, versions: Versions) -> None:
         self._owner = owner
+        self._versions = versions
         self._pruner = pruner
 
     def apply(self, connection: apsw.Connection, change: Change) -> list[Committed]:
         """Write all of it; the events with their places in the log."""
         _delete(connection, change)
         created = {item.id for item in change.sessions if sessions.save(connection, item)}
-        counted = [item for item in change.usage if sessions.add_usage(connection, item)]
-        touched = [item.id for item in change.sessions] + [item.session_id for item in counted]
+        touched = [
+            *(item.id for item in change.sessions),
+            *(item.session_id for item in change.usage if sessions.add_usage(connection, item)),
+            *(item.session_id for item in change.todos if sessions.set_todos(connection, item)),
+        ]
         for message in change.messages:
             messages.save(connection, message)
         for read in change.reads:
@@ -32,16 +38,19 @@ class Writer:
             runs.save(connection, run, owner=self._owner)
         for prompt in change.prompts:
             runs.save_prompt(connection, prompt)
-        for asked in change.asked:
-            pending.save(connection, asked)
-        for permission_id in change.answered:
-            pending.remove(connection, permission_id)
+        _save_waiting(connection, change)
         committed = [
             *_tell_sessions(connection, touched, created),
+            *self._save_edits(connection, change),
             *(_append(connection, run_id, event) for run_id, event in change.events),
         ]
         self._pruner.appended(connection, len(committed))
         return committed
+
+    def _save_edits(self, connection: apsw.Connection, change: Change) -> Iterator[Committed]:
+        for edit in change.edits:
+            for event in self._versions.save(connection, edit):
+                yield events.append(connection, edit.run_id, event)
 
     def accept(
         self, connection: apsw.Connection, change: Change, idempotency_key: str
@@ -54,6 +63,16 @@ class Writer:
         committed = self.apply(connection, change)
         runs.set_key(connection, run.id, idempotency_key)
         return Acceptance(run=run, committed=committed, repeated=False)
+
+
+def _save_waiting(connection: apsw.Connection, change: Change) -> None:
+    for asked in change.asked:
+        PERMISSIONS.save(connection, asked)
+    for form in change.questions:
+        QUESTIONS.save(connection, form)
+    for key in change.answered:
+        PERMISSIONS.remove(connection, key)
+        QUESTIONS.remove(connection, key)
 
 
 def _tell_sessions(
