@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -12,7 +13,7 @@ import anyio.to_thread
 import pytest
 
 from crush.launch.host import parse_host
-from crush.server.peers import tcp_peer_uid, unix_peer_uid
+from crush.server.peers import holder_of, tcp_peer, unix_peer
 from tests.server.site import Site, serving
 
 FOREIGN_UID = 65534
@@ -128,10 +129,13 @@ def test_the_kernel_names_both_ends() -> None:
         client = socket.create_connection(listening.getsockname())
         accepted, peer = listening.accept()
         with client, accepted:
-            assert tcp_peer_uid(accepted.getsockname(), peer) == os.geteuid()
+            found = tcp_peer(accepted.getsockname(), peer)
+            assert found is not None
+            assert found[0] == os.geteuid()
+            assert holder_of(found[1]) == os.getpid()
     left, right = socket.socketpair()
     with left, right:
-        assert unix_peer_uid(left) == os.geteuid()
+        assert unix_peer(left) == (os.geteuid(), os.getpid())
 
 
 def test_an_ipv6_peer_is_found_too() -> None:
@@ -143,7 +147,10 @@ def test_an_ipv6_peer_is_found_too() -> None:
         client = socket.create_connection(listening.getsockname()[:2])
         accepted, peer = listening.accept()
         with client, accepted:
-            assert tcp_peer_uid(accepted.getsockname(), peer) == os.geteuid()
+            found = tcp_peer(accepted.getsockname(), peer)
+            assert found is not None
+            assert found[0] == os.geteuid()
+            assert holder_of(found[1]) == os.getpid()
 
 
 def test_a_peer_that_is_gone_is_nobody() -> None:
@@ -154,4 +161,33 @@ def test_a_peer_that_is_gone_is_nobody() -> None:
         with accepted:
             client.sendall(b"POST ")
             client.close()
-            assert tcp_peer_uid(accepted.getsockname(), peer) is None
+            assert tcp_peer(accepted.getsockname(), peer) is None
+
+
+FENCED = ["bwrap", "--unshare-user", "--ro-bind", "/", "/", "--dev", "/dev"]
+ASK = """
+import socket, sys
+kind, address = sys.argv[1:]
+if kind == "unix":
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(address)
+else:
+    name, _, port = address.rpartition(":")
+    client = socket.create_connection((name, int(port)))
+client.sendall(b"GET /v1/workspaces HTTP/1.1\\r\\nHost: 127.0.0.1\\r\\nConnection: close\\r\\n\\r\\n")
+print(client.makefile().readline().split()[1])
+"""
+
+
+@pytest.mark.parametrize("kind", ["site", "tcp_site"])
+async def test_a_fenced_process_of_our_own_user_is_refused_wherever_it_gets_through(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    site: Site = request.getfixturevalue(kind)
+    ask = [sys.executable, "-I", "-c", ASK, site.host.scheme, site.host.address]
+    statuses = []
+    for command in (ask, [*FENCED, *ask]):
+        run = partial(subprocess.run, command, capture_output=True, text=True, cwd="/")
+        done = await anyio.to_thread.run_sync(run)
+        statuses.append((done.stdout, done.stderr))
+    assert statuses == [("200\n", ""), ("403\n", "")]

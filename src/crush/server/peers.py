@@ -1,6 +1,7 @@
 """Who may talk to this server: our own user, no browser page, no foreign host name (architecture §11).
 
-On unix sockets the kernel names the peer's user. On loopback tcp the peer's user is looked up in the
+On unix sockets the kernel names the peer's user. A process behind a fence of ours has the same user
+and is refused by its user namespace: else it would approve its own requests. On loopback tcp the peer's user is looked up in the
 kernel's connection table, the Host must be one of ours and an Origin is refused: that is what stops
 web pages and DNS rebinding.
 """
@@ -9,6 +10,8 @@ import os
 import socket
 import struct
 import sys
+from asyncio import Transport
+from weakref import WeakSet
 
 import anyio.to_thread
 from aiohttp import web
@@ -16,22 +19,25 @@ from aiohttp.typedefs import Handler, Middleware
 
 from crush.errors import ForbiddenError
 from crush.launch.host import Host, is_loopback
+from crush.sandbox.peer_namespace import is_fenced
 
 _LOCAL_PEERCRED = 1  # macOS <sys/un.h>
 _SOL_LOCAL = 0
+_FENCED = "a sandboxed process may not talk to this server"
 
 
-def unix_peer_uid(sock: socket.socket) -> int:
-    """The user at the other end of a unix socket."""
+def unix_peer(sock: socket.socket) -> tuple[int, int]:
+    """User and process that connected to a unix socket; no process (0) where it is not told."""
     if sys.platform == "darwin":
         record = sock.getsockopt(_SOL_LOCAL, _LOCAL_PEERCRED, 76)
-        return int(struct.unpack_from("II", record)[1])
+        return int(struct.unpack_from("II", record)[1]), 0
     record = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return int(struct.unpack("3i", record)[1])
+    pid, uid, _ = struct.unpack("3i", record)
+    return int(uid), int(pid)
 
 
-def tcp_peer_uid(local: tuple[str, int], peer: tuple[str, int]) -> int | None:
-    """The user who owns the other end of a loopback connection; None if the kernel does not say.
+def tcp_peer(local: tuple[str, int], peer: tuple[str, int]) -> tuple[int, str] | None:
+    """User and inode of the other end of a loopback connection; None if the kernel does not say.
 
     Reads a table of all connections: for a thread.
     """
@@ -44,10 +50,23 @@ def tcp_peer_uid(local: tuple[str, int], peer: tuple[str, int]) -> int | None:
                 # A closed socket that still has data to deliver belongs to no process: its inode
                 # is 0, and so is its uid, whoever sent that data.
                 if (fields[1], fields[2]) == wanted and fields[9] != "0":
-                    return int(fields[7])
+                    return int(fields[7]), fields[9]
     except OSError:
         return None
     return None
+
+
+def holder_of(inode: str) -> int:
+    """A process that holds this socket; 0 if none shows it. Looks at every process: for a thread."""
+    wanted = f"socket:[{inode}]"
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            links = [os.readlink(fd.path) for fd in os.scandir(f"/proc/{pid}/fd")]
+        except OSError:
+            continue  # it has ended, or is not ours
+        if wanted in links:
+            return int(pid)
+    return 0
 
 
 def _kernel_address(host: str, port: int) -> str:
@@ -61,22 +80,36 @@ def check_unix(request: web.Request) -> None:
     transport = request.transport
     if transport is None:
         raise ForbiddenError("the connection is gone")
-    uid = unix_peer_uid(transport.get_extra_info("socket"))
+    uid, pid = unix_peer(transport.get_extra_info("socket"))
     if uid != os.geteuid():
         raise ForbiddenError("this server belongs to another user")
+    if pid and is_fenced(pid):
+        raise ForbiddenError(_FENCED)
 
 
-async def check_tcp(request: web.Request) -> None:
-    """Loopback tcp without a token: our own user and one of our names, or nobody."""
+async def check_tcp(request: web.Request, known: WeakSet[Transport]) -> None:
+    """Loopback tcp without a token: our own user, unfenced, and one of our names, or nobody.
+
+    `known` holds the connections whose other end was looked at.
+    """
     authority = request.headers.get("Host", "")
     if not is_ours(authority):
         raise ForbiddenError(f"host {authority!r} is not served here")
     transport = request.transport
     if transport is None:
         raise ForbiddenError("the connection is gone")
+    if transport in known:
+        return
     ends = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
-    if await anyio.to_thread.run_sync(tcp_peer_uid, *ends) != os.geteuid():
+    peer = await anyio.to_thread.run_sync(tcp_peer, *ends)
+    if peer is None or peer[0] != os.geteuid():
         raise ForbiddenError("this server belongs to another user")
+    if sys.platform == "linux":
+        # Who shows no process hides it: a fenced one can, and nothing else has a reason to.
+        pid = await anyio.to_thread.run_sync(holder_of, peer[1])
+        if not pid or is_fenced(pid):
+            raise ForbiddenError(_FENCED)
+    known.add(transport)
 
 
 def is_ours(authority: str) -> bool:
@@ -99,12 +132,13 @@ def check_browser(request: web.Request) -> None:
 
 def guard(*, is_tcp: bool) -> Middleware:
     """The middleware that runs the checks before anything else."""
+    known: WeakSet[Transport] = WeakSet()
 
     @web.middleware
     async def peers(request: web.Request, handler: Handler) -> web.StreamResponse:
         check_browser(request)
         if is_tcp:
-            await check_tcp(request)
+            await check_tcp(request, known)
         else:
             check_unix(request)
         return await handler(request)
