@@ -13,10 +13,10 @@ import pytest
 from crush.config.settings import ProviderSettings
 from crush.errors import ConfigError, ProviderError
 from crush.providers._http import HttpPool
-from crush.providers.proxy import proxy_for
-from crush.providers.tls import TlsContexts, ca_files
 from crush.providers.base import ModelRequest, TextBlock, UserTurn
 from crush.providers.openai_chat import OpenAiChatProvider
+from crush.providers.proxy import proxy_for
+from crush.providers.tls import TlsContexts, ca_files
 from tests.fakes.byte_server import Play, byte_server, connect_proxy, head, stream_of, watched_pool
 
 CERTIFICATES = Path(__file__).parent / "certificates"

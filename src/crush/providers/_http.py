@@ -34,8 +34,8 @@ from crush.providers._limits import (
     Limits,
 )
 from crush.providers._sse import MAX_EVENT_BYTES, Frame, FrameTooLongError, SseDecoder
-from crush.providers.tls import TlsContexts, ca_files
 from crush.providers.base import Answer, EmitStream, RetryWaiting
+from crush.providers.tls import TlsContexts, ca_files
 
 _LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
 _MAX_ERROR_BYTES = 64 * 1024

@@ -18,7 +18,9 @@ def web_needs(
     """
     learnt = private_hosts.name(call, url)
     if is_private_host(url):
-        return [msgspec.structs.replace(need, description=f"{need.description} (a private address)")]
+        return [
+            msgspec.structs.replace(need, description=f"{need.description} (a private address)")
+        ]
     if learnt is None:
         return [need]
     there = msgspec.structs.replace(url, host=learnt)

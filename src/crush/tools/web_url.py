@@ -10,6 +10,7 @@ from typing import Literal
 from urllib.parse import quote, urljoin, urlsplit
 
 from msgspec import Struct
+from typing_extensions import override
 
 from crush.errors import ToolError
 
@@ -34,6 +35,7 @@ class WebUrl(Struct, frozen=True, kw_only=True):
     port: int
     path: str
 
+    @override
     def __str__(self) -> str:
         return f"{self.scheme}://{self.authority}{self.path}"
 
@@ -61,7 +63,7 @@ def parse_url(text: str) -> WebUrl:
     text = text.strip()
     if len(text) > _MAX_CHARS:
         raise ToolError(f"The URL is longer than {_MAX_CHARS} characters.")
-    if re.search(r"[\x00-\x20\x7f-\xa0\\]", text):
+    if re.search(r"[\x00-\x20\x7f-\xa0\\\ud800-\udfff]", text):
         raise ToolError("The URL contains a blank, a backslash or a control character; encode it.")
     try:
         parts = urlsplit(text)
@@ -88,7 +90,12 @@ def redirect_target(url: WebUrl, location: str) -> WebUrl:
     The same host with or without `www.`, and https instead of http, are the same to people.
     Raises ToolError that names the target otherwise.
     """
-    target = parse_url(urljoin(str(url), location))
+    # Servers send blanks and other alphabets unencoded.
+    location = quote(location.strip().encode(errors="surrogateescape"), safe=_KEPT_IN_PATH)
+    try:
+        target = parse_url(urljoin(str(url), location))
+    except ValueError as exc:
+        raise ToolError(f"{url} redirects to what is not a URL.") from exc
     if url.scheme == "https" and target.scheme == "http":
         raise ToolError(f"{url} redirects from https to http: {target}; not followed.")
     is_upgrade = (url.scheme, url.port, target.scheme, target.port) == ("http", 80, "https", 443)
