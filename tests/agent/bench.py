@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 from crush.agent.project import Order, Project
 from crush.agent.prompt import load_prompts
 from crush.config.settings import ChosenModel, ProviderSettings
-from crush.permissions.rules import mode_rules
+from crush.permissions.defaults import mode_rules
 from crush.providers.base import Provider
 from crush.store.change import Limits
 from crush.store.registry import Registry

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from crush.agent.journal import Journal
 from crush.permissions.broker import Broker
-from crush.permissions.rules import Need, Rule, decide
+from crush.permissions.protected import protected_reason
+from crush.permissions.rules import Effect, Need, Patterns, Rule, effect_of, strongest
 from crush.wire.codec import params_object
 from crush.wire.events import PermissionResolved
 from crush.wire.ids import PermissionId, ToolCallId
@@ -46,7 +47,7 @@ class Gate:
         journal: Journal,
         can_ask: Callable[[], bool],
     ) -> None:
-        self._rules = rules
+        self._rules = Patterns(rules, root="/", home="/")
         self._broker = broker
         self._journal = journal
         self._can_ask = can_ask
@@ -54,7 +55,7 @@ class Gate:
 
     async def check(self, call_id: str, needs: Sequence[Need]) -> Verdict:
         """Whether the call may run; waits for a person where one can answer."""
-        effects = [decide(need, self._rules) for need in needs]
+        effects = [self._effect(need) for need in needs]
         for need, effect in zip(needs, effects, strict=True):
             if effect == "deny":  # before anybody is asked about the rest
                 return self._deny(call_id, need)
@@ -64,11 +65,17 @@ class Gate:
                 return verdict
         return ALLOWED
 
+    def _effect(self, need: Need) -> Effect:
+        effect = effect_of(strongest(self._rules.covering(need)))
+        is_careful = need.kind == "write" and self._journal.run.mode != "yolo"
+        if effect == "allow" and is_careful and protected_reason(need.target, root="/"):
+            return "ask"
+        return effect
+
     def _deny(self, call_id: str, need: Need) -> Verdict:
         self._refuse(call_id, need, by="rule", hint=READ_ONLY_HINT)
-        reason = next(
-            rule.reason for rule in self._rules if rule.effect == "deny" and rule.covers(need)
-        )
+        rule = strongest(self._rules.covering(need))
+        reason = rule.reason if rule else ""
         return Verdict(
             allowed=False,
             text=f"Not allowed: {reason}. Do not try another way; say what you would have done.",

@@ -85,9 +85,15 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 class Permissions(Struct, frozen=True, kw_only=True):
-    """`permissions`: tools (`tool` or `tool:action`) that need no answer."""
+    """`permissions`: tools (`tool` or `tool:action`) that need no answer, and rules as texts.
+
+    What a rule may say is the business of `permissions`, which names the key of one that is none.
+    """
 
     allowed_tools: list[str] = []
+    allow: list[str] = []
+    ask: list[str] = []
+    deny: list[str] = []
 
 
 class LsLimits(Struct, frozen=True, kw_only=True):

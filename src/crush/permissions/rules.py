@@ -1,19 +1,29 @@
 """Needs, rules and the pure decision between them (architecture §8).
 
-First form: three modes and read-only. Deny beats ask, ask beats allow; a need that no rule covers
-asks.
+A deny beats everything. What a person wrote or granted beats what a mode or a default says; within
+each of the two an ask beats an allow. What no rule covers asks. The languages of the patterns are
+those of the modules beside this one; reading a rule is `rule_text`'s.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from msgspec import Struct
 
-from crush.wire.messages import Mode
+from crush.permissions.command_patterns import CommandPattern
+from crush.permissions.host_patterns import HostPattern
+from crush.permissions.path_patterns import PathPattern
+from crush.permissions.wildcards import Name, Wild, fits_name, plain_or_glob
 
 Kind = Literal["read", "list", "write", "execute", "fetch"]
 Effect = Literal["allow", "ask", "deny"]
+RuleKind = Literal["tool", "read", "write", "command", "host", "env"]
+Source = Literal["default", "mode", "user", "project", "session", "grant"]
+
+SEVERITY: Sequence[Effect] = ("allow", "ask", "deny")
+_UNWRITTEN: frozenset[Source] = frozenset({"default", "mode"})
+_PATH_KINDS: dict[Kind, RuleKind] = {"read": "read", "list": "read", "write": "write"}
 
 
 class Need(Struct, frozen=True, kw_only=True):
@@ -23,7 +33,7 @@ class Need(Struct, frozen=True, kw_only=True):
         tool, action: the names on the wire (`bash`, `execute`; `edit`, `write`; …).
         kind: what kind of access it is; `action` is the word that Crush's clients show.
         target: real absolute path for files, the command for `execute`, the URL for `fetch`.
-        directory: what a classic dialog shows as `path`.
+        directory: what a classic dialog shows as `path`; where a command runs.
         description: one line for a person.
         params: the Struct (or JSON text) that a dialog shows; see `wire.params`.
     """
@@ -37,25 +47,124 @@ class Need(Struct, frozen=True, kw_only=True):
     params: object = None
 
 
-class Rule(Struct, frozen=True, kw_only=True):
-    """Says `effect` for needs of the given kinds.
+class Rule(Struct, frozen=True):
+    """Says `effect` for what `pattern` covers. Made by `rule_text.parse_rule`, which checks it.
 
-    `under` limits it to paths inside a directory, `names` to paths that have one of them in it.
+    `reason` is for a person; "" if the rule is reason enough because a person wrote it.
     """
 
     effect: Effect
-    kinds: frozenset[str]
-    under: str = ""
-    names: frozenset[str] = frozenset()
-    tool: str = ""
+    kind: RuleKind
+    pattern: str
+    source: Source
     reason: str = ""
 
-    def covers(self, need: Need) -> bool:
-        if need.kind not in self.kinds or (self.tool and self.tool != need.tool):
-            return False
-        if self.names and not _has_name(need.target, self.names):
-            return False
-        return not self.under or is_within(need.target, self.under)
+    @property
+    def text(self) -> str:
+        return f"{self.kind}({self.pattern})"
+
+    @property
+    def is_written(self) -> bool:
+        """Whether a person wrote or granted it."""
+        return self.source not in _UNWRITTEN
+
+
+def strongest(covering: Iterable[Rule]) -> Rule | None:
+    """The rule that decides, among those that cover the same thing; the first of equals."""
+    best: Rule | None = None
+    for rule in covering:
+        if best is None or _rank(rule) > _rank(best):
+            best = rule
+    return best
+
+
+def _rank(rule: Rule) -> tuple[bool, bool, int]:
+    return (rule.effect == "deny", rule.is_written, SEVERITY.index(rule.effect))
+
+
+def effect_of(rule: Rule | None) -> Effect:
+    return "ask" if rule is None else rule.effect
+
+
+def decide(need: Need, rules: Iterable[Rule], *, root: str = "/", home: str = "/") -> Effect:
+    """What rules say to a need that is no command line; `root` and `home` anchor their paths."""
+    patterns = Patterns(rules, root=root, home=home)
+    return effect_of(strongest(patterns.covering(need)))
+
+
+class Patterns:
+    """Rules with their patterns read, for one working directory and one home.
+
+    A need can be covered by rules for its tool, for its path and for its host. Commands are asked
+    for by `commands`, since only a parsed command line can be compared.
+    """
+
+    def __init__(self, rules: Iterable[Rule], *, root: str, home: str) -> None:
+        self._tools: list[tuple[Rule, Name, str | None]] = []
+        self._paths: list[tuple[Rule, Sequence[PathPattern]]] = []
+        self._hosts: list[tuple[Rule, HostPattern]] = []
+        self.commands: list[tuple[Rule, CommandPattern]] = []
+        for rule in rules:
+            match rule.kind:
+                case "tool":
+                    name, action = tool_pattern(rule.pattern)
+                    self._tools.append((rule, name, action))
+                case "read" | "write":
+                    self._paths.append((rule, _path_patterns(rule, root=root, home=home)))
+                case "command":
+                    self.commands.append((rule, CommandPattern.parse(rule.pattern)))
+                case "host":
+                    self._hosts.append((rule, HostPattern.parse(rule.pattern)))
+                case "env":  # about children's environments, not about needs
+                    pass
+
+    def covering(self, need: Need) -> Iterator[Rule]:
+        """The rules that cover the need, except for those on commands."""
+        yield from self.on_tool(need)
+        if need.kind in _PATH_KINDS:
+            yield from self.on_path(need.kind, need.target)
+        elif need.kind == "fetch":
+            for rule, pattern in self._hosts:
+                if pattern.covers(need.target, strictly=rule.effect == "allow"):
+                    yield rule
+        else:
+            yield from (rule for rule, command in self.commands if is_any_command(command))
+
+    def on_tool(self, need: Need) -> Iterator[Rule]:
+        for rule, name, action in self._tools:
+            if fits_name(name, need.tool) and action in {None, need.action}:
+                yield rule
+
+    def on_path(self, kind: Kind, path: str) -> Iterator[Rule]:
+        """The rules on this access to a path; a path that is not resolved may be denied anything."""
+        wanted = _PATH_KINDS[kind]
+        is_resolved = os.path.isabs(path) and ".." not in path.split("/")
+        for rule, patterns in self._paths:
+            if rule.kind != wanted:
+                continue
+            if not is_resolved:
+                if rule.effect != "allow":
+                    yield rule
+            elif any(pattern.covers(path) for pattern in patterns):
+                yield rule
+
+
+def _path_patterns(rule: Rule, *, root: str, home: str) -> Sequence[PathPattern]:
+    """An allow rule means the place that it names, not where a link there leads meanwhile."""
+    pattern = PathPattern.parse(rule.pattern, root=root, home=home)
+    return (pattern,) if rule.effect == "allow" else (pattern, pattern.resolved())
+
+
+def is_any_command(pattern: CommandPattern) -> bool:
+    """Whether the pattern is `*`, which covers even what cannot be judged."""
+    return pattern.is_open and not pattern.words
+
+
+def tool_pattern(text: str) -> tuple[Name, str | None]:
+    """`NAME` or `NAME:ACTION`, with `*` in the name: the name, and the action if there is one."""
+    name, colon, action = text.partition(":")
+    elements = [Wild.MANY if char == "*" else char for char in name]
+    return plain_or_glob(elements), action if colon else None
 
 
 def is_within(path: str, directory: str) -> bool:
@@ -63,63 +172,3 @@ def is_within(path: str, directory: str) -> bool:
     if ".." in path.split(os.sep):
         return False
     return path == directory or path.startswith(directory.rstrip(os.sep) + os.sep)
-
-
-def _has_name(path: str, names: frozenset[str]) -> bool:
-    """In any case: some file systems know no difference."""
-    return any(part.casefold() in names for part in path.split(os.sep))
-
-
-_ALL: frozenset[str] = frozenset({"read", "list", "write", "execute", "fetch"})
-_FILES: frozenset[str] = frozenset({"read", "list", "write"})
-_LOOKS: frozenset[str] = frozenset({"read", "list"})
-_WRITES: frozenset[str] = frozenset({"write"})
-_CHANGES: frozenset[str] = frozenset({"write", "execute"})
-
-
-# The user's next `git` runs what is in `.git`, and the next run asks whom `crush.json` names: writing
-# there is a shell by a detour.
-_CAREFUL = Rule(
-    effect="ask",
-    kinds=_WRITES,
-    names=frozenset({".git", ".crush", "crush.json", ".crush.json"}),
-    reason="git and crush obey what is in there",
-)
-
-
-def mode_rules(mode: Mode, *, read_only: bool, root: str) -> tuple[Rule, ...]:
-    """The rules of a mode for a run whose working directory resolves to `root`, an absolute path."""
-    if not os.path.isabs(root):  # "" would stand for everywhere
-        raise ValueError(f"the working directory {root!r} is not an absolute path")
-    narrowing = (
-        (Rule(effect="deny", kinds=_CHANGES, reason="the run is read-only"),) if read_only else ()
-    )
-    careful = (_CAREFUL,) if mode == "workspace" else ()
-    return (*narrowing, *careful, _mode_rule(mode, root))
-
-
-def decide(need: Need, rules: Sequence[Rule]) -> Effect:
-    """Deny before ask before allow; ask when no rule covers the need."""
-    effects = {rule.effect for rule in rules if rule.covers(need)}
-    if "deny" in effects:
-        return "deny"
-    if "ask" in effects or "allow" not in effects:
-        return "ask"
-    return "allow"
-
-
-def _mode_rule(mode: Mode, root: str) -> Rule:
-    match mode:
-        case "yolo":
-            return Rule(effect="allow", kinds=_ALL, reason="everything is allowed (-y)")
-        case "workspace":
-            return Rule(
-                effect="allow", kinds=_FILES, under=root, reason="inside the working directory"
-            )
-        case "ask":
-            return Rule(
-                effect="allow",
-                kinds=_LOOKS,
-                under=root,
-                reason="looking inside the working directory",
-            )

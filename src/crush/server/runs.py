@@ -19,7 +19,7 @@ from crush.config.load import Config, load_config
 from crush.config.secret_names import secret_names
 from crush.config.settings import ChosenModel
 from crush.errors import UsageError
-from crush.permissions.rules import mode_rules
+from crush.permissions.defaults import mode_rules
 from crush.server.workspaces import Workspace
 from crush.wire.ids import RunId, SessionId
 from crush.wire.messages import Mode, Session
