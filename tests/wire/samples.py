@@ -417,6 +417,7 @@ RECORDS: dict[str, msgspec.Struct] = {
     "history_entry": files.GoFileVersion(
         id="f", session_id=SESSION, path="/p/a", content="a", version=1, created_at=1, updated_at=2
     ),
+    "track_read": files.TrackRead(session_id=SESSION, path="/p/a"),
     "message": MESSAGE_FULL,
     "message-bare": MESSAGE_BARE,
     "session": SESSION_FULL,

@@ -7,9 +7,12 @@ something else is to be told.
 from collections.abc import Mapping
 from typing import Literal
 
+import anyio.to_thread
 import msgspec
 
 from crush.agent.feed import LiveMessage, Piece, Queued
+from crush.errors import NotFoundError
+from crush.store.files import FileHistory
 from crush.wire import classic
 from crush.wire.codec import encode
 from crush.wire.events import (
@@ -43,7 +46,6 @@ WholeEvent = (
     | PermissionResolved
     | QuestionAsked
     | QuestionResolved
-    | FileChanged
     | JobUpdated
     | RunComplete
     | RunUpdated
@@ -58,18 +60,19 @@ class ClassicFormat:
     heartbeat = b""
     hurries = False
 
-    def __init__(self, *, live: Mapping[MessageId, LiveMessage]) -> None:
+    def __init__(self, *, live: Mapping[MessageId, LiveMessage], files: FileHistory) -> None:
+        self._files = files
         self._live = live  # messages that grow in the project right now
         self._answers: dict[str, tuple[str, str]] = {}  # of each session the last: id, text
         self._titles: dict[str, str] = {}
         self._changed: dict[str, LiveMessage] = {}  # not told yet
 
-    def committed(self, queued: Queued) -> bytes:
+    async def committed(self, queued: Queued) -> bytes:
         event = queued.item.event
         if isinstance(event, PartAdded | PartEnded | MessageReset):
             self._note(event, queued.live)
             return b""
-        frame = self._frame_of(event)
+        frame = await self._file(event) if isinstance(event, FileChanged) else self._frame_of(event)
         return self.rest() + frame if frame else b""
 
     def grown(self, piece: Piece) -> bytes:
@@ -98,9 +101,20 @@ class ClassicFormat:
                 frame = _dialog(event)
             case RunComplete():
                 frame = self._complete(event.run)
-            case FileChanged() | RunUpdated() | RetryScheduled() | JobUpdated() | Notice():
+            case RunUpdated() | RetryScheduled() | JobUpdated() | Notice():
                 pass
         return frame
+
+    async def _file(self, event: FileChanged) -> bytes:
+        """The version whole; nothing for content that is not, or no longer, kept."""
+        if not event.kept:
+            return b""
+        try:
+            version = await self._files.version(event.file.id)
+        except NotFoundError:
+            return b""
+        told = classic.ClassicFile(classic.Change("created", version))
+        return await anyio.to_thread.run_sync(_frame, told)
 
     def _note(self, event: PartAdded | PartEnded | MessageReset, live: LiveMessage | None) -> None:
         if live is None:

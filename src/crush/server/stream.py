@@ -33,7 +33,7 @@ class Format(Protocol):
     heartbeat: bytes
     hurries: bool
 
-    def committed(self, queued: Queued) -> bytes: ...
+    async def committed(self, queued: Queued) -> bytes: ...
 
     def grown(self, piece: Piece) -> bytes: ...
 
@@ -52,7 +52,7 @@ class ResumableFormat:
     def __init__(self, framer: Framer) -> None:
         self._framer = framer
 
-    def committed(self, queued: Queued) -> bytes:
+    async def committed(self, queued: Queued) -> bytes:
         return self._framer.committed(queued.item)
 
     def grown(self, piece: Piece) -> bytes:
@@ -81,7 +81,7 @@ class Pump:
         subscription = self._subscription
         while True:
             subscription.rearm()
-            data, is_over = self._drain(until)
+            data, is_over = await self._drain(until)
             if subscription.lost:
                 await self._output.write_last(self._format.lost())
                 raise ReaderGone
@@ -104,7 +104,7 @@ class Pump:
             if not subscription.changed.is_set() and self._format.heartbeat:
                 await self._output.write(self._format.heartbeat)
 
-    def _drain(self, until: RunId | None) -> tuple[bytes, bool]:
+    async def _drain(self, until: RunId | None) -> tuple[bytes, bool]:
         """Everything that is due, as one write; whether the awaited end was in it."""
         subscription = self._subscription
         frames: list[bytes] = []
@@ -119,7 +119,7 @@ class Pump:
                 subscription.ended(queued.text)
             if is_news:
                 self._seen = max(self._seen, seq)
-                frames.append(self._format.committed(queued))
+                frames.append(await self._format.committed(queued))
             event = queued.item.event
             if isinstance(event, RunComplete) and event.run.id == until:
                 is_over = True

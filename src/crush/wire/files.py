@@ -30,3 +30,10 @@ class GoFileVersion(Struct, frozen=True, kw_only=True, rename="pascal"):
     version: int
     created_at: int = field(default_factory=int)
     updated_at: int = field(default_factory=int)
+
+
+class TrackRead(Struct, frozen=True, kw_only=True):
+    """`POST …/filetracker/read`: a client showed this file to the session."""
+
+    session_id: SessionId
+    path: str

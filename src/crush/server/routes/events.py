@@ -52,7 +52,7 @@ async def events(request: web.Request, services: Services) -> web.StreamResponse
 
 
 async def _classic(output: Output, project: Project, subscription: Subscription) -> None:
-    form = ClassicFormat(live=project.feed.messages)
+    form = ClassicFormat(live=project.feed.messages, files=project.store.files)
     await Pump(subscription=subscription, output=output, form=form, seen=0).run(until=None)
 
 
