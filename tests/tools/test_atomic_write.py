@@ -20,7 +20,7 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 def replace(path: Path, data: bytes) -> None:
-    replace_file(str(path), data, expected=digest_of(load_bytes(str(path))[0]))
+    replace_file(str(path), data, expected=digest_of(load_bytes(str(path)).data))
 
 
 def mode_of(path: Path) -> int:

@@ -1,9 +1,9 @@
 """Replaces or creates a file so that any reader sees the old bytes or the new ones, never a mix.
 
-A temporary file beside the target is written, synced and renamed (or linked, for a new file, so
-that nothing is ever overwritten by a creation). What cannot be done so is refused, not done worse:
-a read-only file, a directory that cannot be written, a file that is a mount point. A file with
-several hard links gets its own new content; the other names keep the old.
+A temporary file beside the target is written, synced and put in its place. What was replaced is
+looked at once more: if somebody wrote in that very moment, it is put back, so that nothing is lost.
+What cannot be done so is refused, not done worse: a read-only file, a directory that cannot be
+written, a file that is a mount point. Other hard links of a file keep the old content.
 """
 
 import contextlib
@@ -14,80 +14,109 @@ import sys
 from collections.abc import Iterator
 
 from crush.errors import ToolError
-from crush.tools.file_text import digest_of, load_bytes
+from crush.tools.file_text import digest_of, load_entry
+from crush.tools.open_directory import OpenDirectory, containing
+
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 
 
 def replace_file(path: str, data: bytes, *, expected: str) -> None:
     """Replaces the file whose bytes have the digest `expected`, keeping mode and owner."""
-    if not os.access(path, os.W_OK):
-        raise ToolError(f"{path!r} is read-only; unchanged.")
-    with _translated(path):
-        temporary = _temporary_beside(path)
-        try:
-            _fill(temporary, data, os.stat(path).st_mode & 0o7777, replaced=path)
-            # The last thing before the rename: what is replaced is what the caller saw.
-            _check_unchanged(path, expected)
-            os.replace(temporary, path)
-        finally:
-            _remove(temporary)
-        _sync_directory(os.path.dirname(path))
+    parent, name = containing(path)
+    with _translated(path), parent as directory:
+        if not directory.is_writable(name):
+            raise ToolError(f"{path!r} is read-only; unchanged.")
+        with _temporary(directory) as temporary:
+            _fill(directory, temporary, data, replaced=name)
+            with directory.reserved():
+                _check(directory, name, path, expected)
+                if directory.exchange(temporary, name):
+                    _keep_if_expected(directory, temporary, name, path, expected)
+                else:
+                    directory.replace(temporary, name)
+        directory.sync()
 
 
 def create_file(path: str, data: bytes, *, umask: int) -> None:
     """Creates a file and its parents. Raises ToolError if anything is there already."""
     with _translated(path):
-        _make_parents(os.path.dirname(path), umask)
-        temporary = _temporary_beside(path)
-        try:
-            _fill(temporary, data, 0o666 & ~umask, replaced=None)
-            _publish(temporary, path)
-        finally:
-            _remove(temporary)
-        _sync_directory(os.path.dirname(path))
+        parent, name = containing(path)
+        _make_parents(parent.path, umask)
+        with parent as directory, _temporary(directory) as temporary:
+            _fill(directory, temporary, data, mode=0o666 & ~umask)
+            with directory.reserved():
+                _publish(directory, temporary, name, path)
+            directory.sync()
 
 
-def _check_unchanged(path: str, expected: str) -> None:
-    if digest_of(load_bytes(path)[0]) != expected:
+def _check(directory: OpenDirectory, name: str, path: str, expected: str) -> None:
+    if digest_of(load_entry(directory, name, path).data) != expected:
         raise ToolError(f"{path!r} was changed by somebody else just now; view it again.")
 
 
-def _publish(temporary: str, path: str) -> None:
+def _keep_if_expected(
+    directory: OpenDirectory, temporary: str, name: str, path: str, expected: str
+) -> None:
+    """`temporary` names what was replaced. Puts it back, and raises, if it is not what we saw."""
+    ours = directory.stat(name)
     try:
-        os.link(temporary, path)
+        _check(directory, temporary, path, expected)
+    except ToolError:
+        directory.exchange(temporary, name)
+        if not os.path.samestat(directory.stat(temporary), ours):
+            # Somebody replaced ours meanwhile: theirs is the latest and stays.
+            directory.exchange(temporary, name)
+        raise
+
+
+def _publish(directory: OpenDirectory, temporary: str, name: str, path: str) -> None:
+    taken = f"{path!r} was created by somebody else just now; view it."
+    try:
+        directory.link(temporary, name)
     except FileExistsError as exc:
-        raise ToolError(f"{path!r} was created by somebody else just now; view it.") from exc
+        raise ToolError(taken) from exc
     except OSError as exc:
         # FAT, some network and container file systems have no links.
-        if exc.errno not in {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}:
+        if exc.errno not in _NO_LINKS:
             raise
-        if os.path.lexists(path):
-            raise ToolError(f"{path!r} was created by somebody else just now; view it.") from exc
-        os.rename(temporary, path)
+        if directory.exists(name):
+            raise ToolError(taken) from exc
+        directory.replace(temporary, name)
 
 
-def _temporary_beside(path: str) -> str:
-    return os.path.join(os.path.dirname(path), f".crush-{secrets.token_hex(6)}.tmp")
+@contextlib.contextmanager
+def _temporary(directory: OpenDirectory) -> Iterator[str]:
+    """A name that is free, and free again afterwards."""
+    name = f".crush-{secrets.token_hex(6)}.tmp"
+    try:
+        yield name
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            directory.unlink(name)
 
 
-def _fill(temporary: str, data: bytes, mode: int, *, replaced: str | None) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-    descriptor = os.open(temporary, flags | getattr(os, "O_BINARY", 0), 0o600)
+def _fill(
+    directory: OpenDirectory, temporary: str, data: bytes, *, mode: int = 0, replaced: str = ""
+) -> None:
+    """Write and sync the file; mode, owner and attributes are those of `replaced`, if there is one."""
+    descriptor = directory.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     with open(descriptor, "wb", buffering=0) as file:
         view = memoryview(data)
         while view:
             view = view[file.write(view) :]
         if sys.platform != "win32":
-            if replaced is not None:
-                mode = _keep_owner(descriptor, os.stat(replaced), mode)
+            if replaced:
+                mode = _keep_owner(descriptor, directory.stat(replaced))
             os.fchmod(descriptor, mode)
-        if sys.platform == "linux" and replaced is not None:
-            _keep_attributes(descriptor, replaced)
+        if sys.platform == "linux" and replaced:
+            _keep_attributes(descriptor, directory, replaced)
         os.fsync(descriptor)
 
 
-def _keep_owner(descriptor: int, owner: os.stat_result, mode: int) -> int:
-    """Gives the file to `owner` if we may; otherwise drops set-id bits from the mode."""
+def _keep_owner(descriptor: int, owner: os.stat_result) -> int:
+    """Gives the file to `owner` if we may; its mode, without set-id bits if we may not."""
     mine = os.fstat(descriptor)
+    mode = owner.st_mode & 0o7777
     if (mine.st_uid, mine.st_gid) == (owner.st_uid, owner.st_gid):
         return mode
     try:
@@ -99,41 +128,27 @@ def _keep_owner(descriptor: int, owner: os.stat_result, mode: int) -> int:
     return mode
 
 
-def _keep_attributes(descriptor: int, replaced: str) -> None:
+def _keep_attributes(descriptor: int, directory: OpenDirectory, replaced: str) -> None:
     """Access lists, labels and the like; capabilities were granted to the old content."""
-    for name in os.listxattr(replaced):
-        if name != "security.capability":
-            with contextlib.suppress(OSError):
-                os.setxattr(descriptor, name, os.getxattr(replaced, name))
+    source = directory.open(replaced, os.O_RDONLY)
+    try:
+        for name in os.listxattr(source):
+            if name != "security.capability":
+                with contextlib.suppress(OSError):
+                    os.setxattr(descriptor, name, os.getxattr(source, name))
+    finally:
+        os.close(source)
 
 
-def _make_parents(directory: str, umask: int) -> None:
+def _make_parents(path: str, umask: int) -> None:
     missing: list[str] = []
-    while not os.path.lexists(directory):
-        missing.append(directory)
-        directory = os.path.dirname(directory)
-    for path in reversed(missing):
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(path)
-            # The server's umask is not the client's; set-gid comes from the parent and stays.
-            inherited = os.stat(path).st_mode & 0o7000
-            os.chmod(path, inherited | (0o777 & ~umask))
-
-
-def _sync_directory(directory: str) -> None:
-    """Makes the rename itself durable; not every file system can."""
-    if sys.platform != "win32":
-        with contextlib.suppress(OSError):
-            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-
-
-def _remove(temporary: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)
+    while not os.path.lexists(path):
+        path, name = os.path.split(path)
+        missing.append(name)
+    for name in reversed(missing):
+        with OpenDirectory(path) as directory:
+            directory.make(name, umask=umask)
+        path = os.path.join(path, name)
 
 
 @contextlib.contextmanager

@@ -4,17 +4,35 @@ Line endings stay in the text as they are; what an edit does with them is `edit_
 """
 
 import codecs
+import contextlib
 import errno
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from msgspec import Struct
 
 from crush.errors import ToolError
+from crush.tools.open_directory import OpenDirectory, containing
 
 MAX_BYTES = 16 * 1024 * 1024
 _CHUNK = 1024 * 1024
+_KINDS = {
+    stat.S_IFLNK: "a link",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class FileBytes(Struct, frozen=True, kw_only=True):
+    """A file as it is; `links` counts its hard links."""
+
+    data: bytes
+    links: int
 
 
 class FileText(Struct, frozen=True, kw_only=True):
@@ -32,30 +50,48 @@ def digest_of(data: bytes) -> str:
 
 def load_text(path: str) -> FileText:
     """The file at a resolved path. Raises ToolError with the reason if it cannot be used."""
-    data, links = load_bytes(path)
+    file = load_bytes(path)
     return FileText(
-        text=_decode(data, path),
-        bom=data.startswith(codecs.BOM_UTF8),
-        digest=digest_of(data),
-        links=links,
+        text=decode_text(file.data, path),
+        bom=file.data.startswith(codecs.BOM_UTF8),
+        digest=digest_of(file.data),
+        links=file.links,
     )
 
 
-def load_bytes(path: str) -> tuple[bytes, int]:
-    """Bytes and number of hard links of a regular file."""
+def load_bytes(path: str) -> FileBytes:
+    """A regular file that is not too large. Raises ToolError."""
+    with open_regular(path) as file:
+        return _read(file, path)
+
+
+def load_entry(directory: OpenDirectory, name: str, path: str) -> FileBytes:
+    """As `load_bytes`, in a directory that is open; `path` is for the error."""
+    with _opened(directory, name, path) as file:
+        return _read(file, path)
+
+
+@contextlib.contextmanager
+def open_regular(path: str) -> Iterator[BinaryIO]:
+    """A file at a resolved path, to be read from; no link on the way is followed, nothing waits.
+
+    Raises ToolError for what is not a regular file, and for any OSError meanwhile.
+    """
     try:
-        # Before opening: opening a device may already do something.
-        _refuse_irregular(os.lstat(path), path)
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
-        descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
-        try:
-            found = os.fstat(descriptor)
-            _refuse_irregular(found, path)
-            return _read_all(descriptor, path), found.st_nlink
-        finally:
-            os.close(descriptor)
+        parent, name = containing(path)
+        with parent as directory, _opened(directory, name, path) as file:
+            yield file
     except OSError as exc:
         raise ToolError(f"{path!r} cannot be read: {_reason(exc)}.") from exc
+
+
+@contextlib.contextmanager
+def _opened(directory: OpenDirectory, name: str, path: str) -> Iterator[BinaryIO]:
+    # Before opening: opening a device may already do something.
+    refuse_irregular(directory.stat(name), path)
+    with open(directory.open(name, os.O_RDONLY), "rb", buffering=0) as file:
+        refuse_irregular(os.fstat(file.fileno()), path)
+        yield file
 
 
 def exists(path: str) -> bool:
@@ -63,27 +99,42 @@ def exists(path: str) -> bool:
     return os.path.lexists(path)
 
 
-def _refuse_irregular(found: os.stat_result, path: str) -> None:
+def refuse_irregular(found: os.stat_result, path: str) -> None:
+    """Raises ToolError, with the reason, for what cannot be read like a file."""
     if stat.S_ISDIR(found.st_mode):
         raise ToolError(f"{path!r} is a directory; use ls.")
     if not stat.S_ISREG(found.st_mode):
-        raise ToolError(f"{path!r} is not a regular file.")
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "no file")
+        raise ToolError(f"{path!r} is {kind}, not a regular file.")
+    if found.st_dev in _made_up_devices():
+        raise ToolError(
+            f"{path!r} is made up by the kernel as it is read, without a known end; use bash."
+        )
 
 
-def _read_all(descriptor: int, path: str) -> bytes:
+def _made_up_devices() -> set[int]:
+    found = set()
+    for root in ("/proc", "/sys"):
+        with contextlib.suppress(OSError):
+            if os.path.ismount(root):
+                found.add(os.stat(root).st_dev)
+    return found
+
+
+def _read(file: BinaryIO, path: str) -> FileBytes:
     chunks: list[bytes] = []
     size = 0
-    while chunk := os.read(descriptor, _CHUNK):
+    while chunk := file.read(_CHUNK):
         chunks.append(chunk)
         size += len(chunk)
         if size > MAX_BYTES:
             raise ToolError(
                 f"{path!r} is larger than {MAX_BYTES // _CHUNK} MiB; use grep, or bash for a part."
             )
-    return b"".join(chunks)
+    return FileBytes(data=b"".join(chunks), links=os.fstat(file.fileno()).st_nlink)
 
 
-def _decode(data: bytes, path: str) -> str:
+def decode_text(data: bytes, path: str) -> str:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ToolError(f"{path!r} is UTF-16 text; only UTF-8 is supported.")
     if b"\0" in data:

@@ -61,7 +61,7 @@ def _files(search: Search) -> Iterator[str]:
 
 def _search_file(path: str, pattern: re.Pattern[str]) -> bool:
     try:
-        data, _ = load_bytes(path)
+        data = load_bytes(path).data
     except ToolError:
         return False  # unreadable, too large or not a file: ripgrep passes over it too
     if b"\0" in data:
