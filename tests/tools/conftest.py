@@ -4,9 +4,10 @@
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ from crush.permissions.rules import Need
 from crush.tools.base import AnyTool, ToolContext, ToolResult
 from crush.tools.jobs import Jobs
 from crush.tools.registry import core_tools
+from crush.wire.events import JobUpdated
 from crush.wire.ids import RunId, SessionId, ToolCallId
 from tests.fakes.file_log import FakeFileLog
 from tests.fakes.surroundings import FakeAsker, FakeFacts, FakeTodos, FakeWayOut
@@ -72,7 +74,26 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def context(project: Path, tmp_path: Path) -> ToolContext:
+def job_events() -> list[JobUpdated]:
+    """What the jobs of a test told, in order."""
+    return []
+
+
+@pytest.fixture
+async def jobs(tmp_path: Path, job_events: list[JobUpdated]) -> AsyncIterator[Jobs]:
+    """They end with the test."""
+
+    async def publish(event: JobUpdated) -> None:
+        job_events.append(event)
+
+    async with anyio.create_task_group() as tasks:
+        jobs = Jobs(directory=str(tmp_path / "output"), tasks=tasks, publish=publish)
+        yield jobs
+        await jobs.close()
+
+
+@pytest.fixture
+def context(project: Path, tmp_path: Path, jobs: Jobs) -> ToolContext:
     home = tmp_path.resolve() / "home"
     home.mkdir()
     return ToolContext(
@@ -86,7 +107,7 @@ def context(project: Path, tmp_path: Path) -> ToolContext:
         fence=None,
         files=FakeFileLog(),
         todos=FakeTodos(),
-        jobs=Jobs(),
+        jobs=jobs,
         asker=FakeAsker(),
         facts=FakeFacts(),
         emit_output=lambda text: None,

@@ -11,11 +11,15 @@ def tool(name: str) -> AnyTool:
 
 def test_the_core_tools_have_the_names_of_crush() -> None:
     names = [tool.name for tool in core_tools()]
-    assert names == ["view", "ls", "glob", "grep", "edit", "multiedit", "write", "bash"]
+    assert names == [
+        *("view", "ls", "glob", "grep", "edit", "multiedit", "write"),
+        *("bash", "job_output", "job_kill"),
+    ]
 
 
 def test_only_the_tools_that_change_nothing_are_read_only() -> None:
-    assert {tool.name for tool in core_tools() if tool.read_only} == {"view", "ls", "glob", "grep"}
+    reading = {tool.name for tool in core_tools() if tool.read_only}
+    assert reading == {"view", "ls", "glob", "grep", "job_output"}
 
 
 def test_all_tools_together_cost_a_model_less_than_five_kilobytes() -> None:
@@ -45,6 +49,8 @@ def test_required_arguments_are_those_without_a_default() -> None:
         "multiedit": ["file_path", "edits"],
         "write": ["file_path", "content"],
         "bash": ["command"],
+        "job_output": ["shell_id"],
+        "job_kill": ["shell_id"],
     }
 
 

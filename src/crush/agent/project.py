@@ -5,6 +5,7 @@ sessions work, so one project's end is not another's.
 """
 
 import logging
+import os
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ import msgspec
 from anyio.abc import TaskGroup
 from msgspec import Struct
 
+from crush import paths
 from crush.agent.feed import Feed
 from crush.agent.pending import StoredPending
 from crush.agent.prompt import Prompts
@@ -32,7 +34,7 @@ from crush.store.change import Acceptance, Change, QueuedPrompt
 from crush.store.store import Store
 from crush.tools.base import AnyTool
 from crush.tools.jobs import Jobs
-from crush.wire.events import RunUpdated
+from crush.wire.events import JobUpdated, RunUpdated
 from crush.wire.ids import RunId, SessionId
 from crush.wire.messages import Mode, Run, Session
 from crush.wire.parts import Part, TextPart
@@ -91,7 +93,9 @@ class Project:
         self.broker = Broker(
             pending=StoredPending(store=store, feed=self.feed), answer_within_s=ANSWER_WITHIN_S
         )
-        self.jobs = Jobs()
+        self.jobs = Jobs(
+            directory=paths.sessions_tmp(os.environ), tasks=tasks, publish=self._tell_of_job
+        )
         self._workshop = Workshop(
             store=store,
             broker=self.broker,
@@ -203,6 +207,9 @@ class Project:
         """Cut everything that the session accepted so far."""
         actor = self._actors.get(session_id)
         return False if actor is None else await actor.cancel()
+
+    async def _tell_of_job(self, event: JobUpdated) -> None:
+        await self.store.commit(Change(events=[(event.run_id, event)]), publish=self.feed.publish)
 
     async def find_session(self, reference: str) -> Session:
         """A session by id or unique prefix of its short id. Raises NotFoundError."""

@@ -33,16 +33,26 @@ class BoundedOutput:
         """At most about `limit` characters: all, or half head and half tail around a count."""
         head, tail = bytes(self._head), b"".join(self._tail)
         if not self._dropped:
-            whole = clean_text((head + tail).decode(errors="replace"))
-            if len(whole) <= limit:
-                return whole
-            return _cut(whole, whole, limit, whole.count("\n"))
-        return _cut(
-            clean_text(head.decode(errors="replace")),
-            clean_text(tail.decode(errors="replace")),
-            limit,
-            self._newlines,
-        )
+            return shorten(head + tail, limit)
+        return cut_middle(head, tail, limit, newlines=self._newlines)
+
+
+def shorten(data: bytes, limit: int) -> str:
+    """All of it as clean text, or half head and half tail around a count."""
+    whole = clean_text(data.decode(errors="replace"))
+    if len(whole) <= limit:
+        return whole
+    return _cut(whole, whole, limit, whole.count("\n"))
+
+
+def cut_middle(head: bytes, tail: bytes, limit: int, *, newlines: int) -> str:
+    """The ends of a text of `newlines` lines, whose middle is not at hand."""
+    return _cut(
+        clean_text(head.decode(errors="replace")),
+        clean_text(tail.decode(errors="replace")),
+        limit,
+        newlines,
+    )
 
 
 def _cut(head: str, tail: str, limit: int, newlines: int) -> str:

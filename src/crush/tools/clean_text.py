@@ -7,27 +7,55 @@ import codecs
 import re
 from collections.abc import Callable
 
+# Sequences begin with ESC and a letter or with one C1 character; CAN and SUB break them off.
+_PAYLOAD = r"[^\x07\x18\x1a\x1b\x9c\n]*"
+_LONG_PAYLOAD = r"[^\x18\x1a\x1b\x9c]*"
 _ESCAPE = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
-    r"|\x9b[0-?]*[ -/]*[@-~]"
-    r"|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)"  # OSC: titles, links, the clipboard
-    r"|\x1b[PX^_][^\x1b]*\x1b\\"  # DCS, SOS, PM, APC
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    rf"|(?:\x1b\]|\x9d){_PAYLOAD}(?:\x07|\x1b\\|\x9c)"  # OSC: titles, links, the clipboard
+    rf"|(?:\x1b[PX^_]|[\x90\x98\x9e\x9f]){_LONG_PAYLOAD}(?:\x1b\\|\x9c)"  # DCS, SOS, PM, APC
     r"|\x1b[ -/]*[0-~]"
 )
 _INVISIBLE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f"
-    "\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e01ef]"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e"
+    "\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+# One selects the look of what stands before it; more of them carry text that nobody sees.
+_SELECTORS = re.compile("([\ufe00-\ufe0f\u200c\u200d])[\ufe00-\ufe0f\u200c\u200d]*")
+_EMOJI_JOINT = re.compile("\ufe0f\u200d")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # A sequence that the next piece of text may complete.
 _OPEN_END = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b\n]*\x1b?|[PX^_][^\x1b]*\x1b?|[ -/]*)?\Z"
+    rf"(?:\x1b(?:\[[0-?]*[ -/]*|\]{_PAYLOAD}\x1b?|[PX^_]{_LONG_PAYLOAD}\x1b?|[ -/]*)?"
+    rf"|\x9b[0-?]*[ -/]*|\x9d{_PAYLOAD}\x1b?|[\x90\x98\x9e\x9f]{_LONG_PAYLOAD}\x1b?)\Z"
 )
 _HELD_MAX = 8192
 
 
 def clean_text(text: str) -> str:
-    return _SURROGATE.sub("\ufffd", _INVISIBLE.sub("", _ESCAPE.sub("", text)))
+    visible = _INVISIBLE.sub("", _ESCAPE.sub("", text))
+    return _SURROGATE.sub("\ufffd", _SELECTORS.sub(_one_selector, visible))
+
+
+def clean_bytes(data: bytes) -> str:
+    """UTF-8 as clean text; what is none is marked as such."""
+    return clean_text(data.decode(errors="surrogateescape"))
+
+
+def open_end(data: bytes) -> int:
+    """How many bytes at the end may belong to a character or a sequence that goes on."""
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    text = decoder.decode(data[-_HELD_MAX:])
+    begun = len(decoder.getstate()[0])
+    if (sequence := _OPEN_END.search(text)) is None:
+        return begun
+    return begun + len(sequence[0].encode(errors="surrogateescape"))
+
+
+def _one_selector(run: re.Match[str]) -> str:
+    joint = _EMOJI_JOINT.match(run[0])
+    return joint[0] if joint else run[1]
 
 
 class LiveText:

@@ -12,6 +12,9 @@ from crush.tools.bash import BashTool
 from crush.tools.edit import EditTool
 from crush.tools.glob import GlobTool
 from crush.tools.grep import GrepTool
+from crush.tools.job_kill import JobKillTool
+from crush.tools.job_output import JobOutputTool
+from crush.tools.launcher import no_sandbox
 from crush.tools.ls import LsTool
 from crush.tools.multiedit import MultieditTool
 from crush.tools.ripgrep import find_ripgrep
@@ -30,7 +33,9 @@ def core_tools() -> tuple[AnyTool, ...]:
         _any_tool(EditTool(description=_description("edit"))),
         _any_tool(MultieditTool(description=_description("multiedit"))),
         _any_tool(WriteTool(description=_description("write"))),
-        _any_tool(BashTool(description=_description("bash"))),
+        _any_tool(BashTool(description=_description("bash"), sandbox=no_sandbox)),
+        _any_tool(JobOutputTool(description=_description("job_output"))),
+        _any_tool(JobKillTool(description=_description("job_kill"))),
     )
 
 

@@ -1,180 +1,218 @@
-"""Runs one shell command: its own process group, no terminal, ended as a group, never waited for.
+"""One shell command that runs: its process, its two streams, its one end.
 
-The umask is set by the kernel call that starts the process, so the command's text, `$0` and
-syntax errors are exactly the user's. POSIX only.
+Whoever starts it runs `follow` in a task that outlives every waiter; the call that wants the result
+and the job that it may become only wait for it. POSIX only.
 """
 
-import os
-import shutil
 import signal
 import sys
-import time
-from collections.abc import Callable, Mapping
-from subprocess import DEVNULL
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
+from functools import partial
 
 import anyio
-import anyio.from_thread
 import anyio.to_thread
-from anyio.abc import Process
 from msgspec import Struct
 
 from crush.errors import ToolError
-from crush.tools.bounded_output import BoundedOutput
+from crush.sandbox.fence import Child
+from crush.tools.launcher import Launcher, signal_group
+from crush.tools.output_file import OutputFile
 from crush.tools.output_pipe import OutputPipe
+from crush.tools.process_kin import group_lives, marked, signal_marked
+from crush.tools.shell_env import find_shell, shell_env
 
-_TERM_S = 2
-_CLEANUP_S = 5
+_TERM_S = 2.0
+_STRAY_TERM_S = 0.5
+_KILL_S = 3.0
 _POLL_S = 0.02
-
-# Programs that would page, edit or ask have nobody to talk to.
-_NON_INTERACTIVE = {
-    "TERM": "xterm-256color",
-    "PAGER": "cat",
-    "GIT_PAGER": "cat",
-    "JJ_PAGER": "cat",
-    "MANPAGER": "cat",
-    "EDITOR": "false",
-    "VISUAL": "false",
-    "GIT_EDITOR": "false",
-    "GIT_SEQUENCE_EDITOR": "false",
-    "JJ_EDITOR": "false",
-    "GIT_TERMINAL_PROMPT": "0",
-    "CRUSH": "1",
-    "AGENT": "crush",
-    "AI_AGENT": "crush",
-}
+_POLL_MAX_S = 0.2
 
 
-class ShellOutcome(Struct, frozen=True, kw_only=True):
-    """`exit_code` as a shell tells it: 128 + N for signal N. `ended_jobs`: some were left."""
+class ShellOrder(Struct, frozen=True, kw_only=True):
+    """What is to be run.
 
-    exit_code: int
-    stdout: BoundedOutput
-    stderr: BoundedOutput
-    ended_jobs: bool
-
-
-async def run_shell(
-    command: str, *, cwd: str, env: Mapping[str, str], umask: int, emit: Callable[[str], None]
-) -> ShellOutcome:
-    """Runs the command to its end. Cancellation ends the whole process group.
-
-    Background jobs of the command end with it (SIGTERM, after 2 s SIGKILL); a daemon that has
-    made itself its own session lives on. Output that was written when the shell ends is kept.
+    Attributes:
+        workspace: where no shell is taken from.
+        env: of the client, as it is.
+        tmp: the directory for temporary files; "" leaves the client's.
+        mark: tells the command's processes from all others.
     """
-    with OutputPipe(emit=emit) as out, OutputPipe(emit=emit) as err:
-        process = await _start(command, cwd=cwd, env=env, umask=umask, out=out, err=err)
-        out.close_writer()
-        err.close_writer()
-        ended_jobs = False
+
+    command: str
+    cwd: str
+    workspace: str
+    env: Mapping[str, str]
+    umask: int
+    tmp: str
+    mark: str
+
+
+class ShellProcess:
+    """A command that was started."""
+
+    def __init__(
+        self,
+        *,
+        order: ShellOrder,
+        child: Child,
+        launcher: Launcher,
+        out: OutputPipe,
+        err: OutputPipe,
+        record: OutputFile,
+    ) -> None:
+        self.order = order
+        self.record = record
+        self.kind = launcher.kind
+        self.left_jobs = False  # it ended and processes of its group did not
+        self._child = child
+        self._launcher = launcher
+        self._out = out
+        self._err = err
+        self._stop = anyio.CancelScope()
+        self._ended = anyio.Event()
+
+    @property
+    def is_done(self) -> bool:
+        return self._ended.is_set()
+
+    @property
+    def exit_code(self) -> int:
+        """As a shell tells it: 128 + N for signal N. Of a command that is done."""
+        code = self._child.returncode
+        if code is None:  # it hangs in the kernel, killed
+            return 128 + signal.SIGKILL
+        return code if code >= 0 else 128 - code
+
+    @property
+    def notices(self) -> list[str]:
+        return list(self._launcher.notices())
+
+    def stdout(self, limit: int) -> str:
+        return self._out.output.text(limit)
+
+    def stderr(self, limit: int) -> str:
+        return self._err.output.text(limit)
+
+    def only_record(self) -> None:
+        """Its result is nobody's any more: from now on only the record has its output."""
+        self._out.only_record()
+        self._err.only_record()
+
+    async def wait(self) -> None:
+        """Until it has ended and all its output is recorded."""
+        await self._ended.wait()
+
+    async def end(self) -> None:
+        """End it with everything that it started, and wait for that."""
+        self._stop.cancel()
+        await self.wait()
+
+    async def follow(self) -> None:
+        """Read what it writes until its own process has ended, then end what it left.
+
+        A command that ends by itself takes its group along; a daemon that has made itself its own
+        session lives on. A command that is ended takes that along too.
+        """
         try:
-            async with anyio.create_task_group() as followers:
-                followers.start_soon(out.follow)
-                followers.start_soon(err.follow)
-                returncode = await process.wait()
-                followers.cancel_scope.cancel()
-            out.drain()
-            err.drain()
+            async with anyio.create_task_group() as readers:
+                readers.start_soon(self._out.follow)
+                readers.start_soon(self._err.follow)
+                try:
+                    with self._stop:
+                        await self._child.wait()
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await self._end_rest()
+                    readers.cancel_scope.cancel()
+            await self._out.drain()
+            await self._err.drain()
         finally:
-            with anyio.move_on_after(_CLEANUP_S, shield=True):
-                ended_jobs = await _end_group(process)
-    exit_code = returncode if returncode >= 0 else 128 - returncode
-    return ShellOutcome(
-        exit_code=exit_code, stdout=out.output, stderr=err.output, ended_jobs=ended_jobs
-    )
+            self._out.close()
+            self._err.close()
+            self._ended.set()
+
+    async def _end_rest(self) -> None:
+        if self._child.returncode is None:
+            await self._end_all()
+        elif await anyio.to_thread.run_sync(group_lives, self._child.pid):
+            self.left_jobs = True
+            await self._end_group()
+
+    async def _end_all(self) -> None:
+        await self._end_group()
+        await end_marked({self.order.mark})
+
+    async def _end_group(self) -> None:
+        await anyio.to_thread.run_sync(self._signal, signal.SIGTERM)
+        with anyio.move_on_after(_TERM_S):
+            await self._wait_gone()
+            return
+        await anyio.to_thread.run_sync(self._signal, signal.SIGKILL)
+        with anyio.move_on_after(_KILL_S):
+            await self._wait_gone()
+
+    async def _wait_gone(self) -> None:
+        await self._child.wait()
+        await _wait_none(partial(group_lives, self._child.pid))
+
+    def _signal(self, number: int) -> None:
+        """What holds a fence up must not be hit, and is gone when the command is."""
+        if self._child.returncode is None:
+            self._launcher.signal(self._child, number)
+        else:
+            signal_group(self._child.pid, number)
 
 
-def find_shell(env: Mapping[str, str]) -> list[str]:
-    """The start of the command line: bash without start-up files, sh where there is none."""
-    directories = [
-        directory
-        for directory in env.get("PATH", os.defpath).split(os.pathsep)
-        if os.path.isabs(directory)  # a relative one could be the repository's
-    ]
-    path = os.pathsep.join([*directories, "/bin", "/usr/bin"])
-    if bash := shutil.which("bash", path=path):
-        return [bash, "--norc", "--noprofile"]
-    if sh := shutil.which("sh", path=path):
-        return [sh]
-    raise ToolError("There is no shell on this machine.")
+async def end_marked(marks: Collection[str]) -> None:
+    """End what carries one of these marks and has left its group: SIGTERM, then SIGKILL."""
+    if not await anyio.to_thread.run_sync(signal_marked, marks, signal.SIGTERM):
+        return
+    with anyio.move_on_after(_STRAY_TERM_S):
+        await _wait_none(partial(marked, marks))
+        return
+    with anyio.move_on_after(_KILL_S):  # what they fork meanwhile is found by the next look
+        await _wait_none(partial(signal_marked, marks, signal.SIGKILL))
 
 
-async def _start(
-    command: str,
-    *,
-    cwd: str,
-    env: Mapping[str, str],
-    umask: int,
-    out: OutputPipe,
-    err: OutputPipe,
-) -> Process:
+async def _wait_none(look: Callable[[], object]) -> None:
+    """Until nothing is found any more; the kernel tells nobody of processes that are not ours."""
+    pause = _POLL_S
+    while True:
+        if not await anyio.to_thread.run_sync(look):
+            return
+        await anyio.sleep(pause)
+        pause = min(pause * 2, _POLL_MAX_S)
+
+
+async def start_shell(
+    order: ShellOrder, *, launcher: Launcher, record: OutputFile, emit: Callable[[str], None]
+) -> ShellProcess:
+    """Start it. Raises ToolError if it cannot be."""
     if sys.platform == "win32":
         raise ToolError("bash needs a POSIX system.")
-    shell = await anyio.to_thread.run_sync(find_shell, env)
-    # A start that is cut in two would leave a process nobody knows of.
-    with anyio.CancelScope(shield=True):
+    shell = await anyio.to_thread.run_sync(lambda: find_shell(order.env, workspace=order.workspace))
+    with ExitStack() as undo:
         try:
-            process = await anyio.open_process(
-                [*shell, "-c", "--", command],
-                stdin=DEVNULL,
-                stdout=out.writer,
-                stderr=err.writer,
-                cwd=cwd,
-                env={**env, **_NON_INTERACTIVE},
-                start_new_session=True,
-                umask=umask,
-            )
+            out = OutputPipe(record=record, emit=emit)
+            undo.callback(out.close)
+            err = OutputPipe(record=record, emit=emit)
+            undo.callback(err.close)
+            # A start that is cut in two would leave a process nobody knows of.
+            with anyio.CancelScope(shield=True):
+                child = await launcher.start(
+                    [*shell, "-c", "--", order.command],
+                    cwd=order.cwd,
+                    env=shell_env(order.env, tmp=order.tmp, mark=order.mark),
+                    umask=order.umask,
+                    stdout=out.writer,
+                    stderr=err.writer,
+                )
         except (OSError, ValueError) as exc:
             raise ToolError(f"The command cannot start: {exc}.") from exc
-    return process
-
-
-async def _end_group(process: Process) -> bool:
-    """Ends what is left of the group and reaps the shell; whether anything was left."""
-    if process.returncode is not None and not await anyio.to_thread.run_sync(_lives, process.pid):
-        return False
-    _signal_group(process.pid, signal.SIGTERM)
-    _signal_group(process.pid, signal.SIGCONT)  # what is stopped hears nothing
-    with anyio.move_on_after(_TERM_S):
-        await process.wait()
-        await anyio.to_thread.run_sync(_wait_group_gone, process.pid)
-        return True
-    _signal_group(process.pid, signal.SIGKILL)
-    await process.wait()
-    return True
-
-
-def _wait_group_gone(group: int) -> None:
-    """Runs in a thread until the group has ended or the waiting task is cancelled."""
-    while _lives(group):
-        anyio.from_thread.check_cancelled()
-        time.sleep(_POLL_S)
-
-
-def _lives(group: int) -> bool:
-    return _signal_group(group, 0) and _has_living_member(group)
-
-
-def _signal_group(group: int, number: int) -> bool:
-    """False when there is no such group, or none of it is ours to signal."""
-    try:
-        os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
-
-
-def _has_living_member(group: int) -> bool:
-    """Zombies do not count: who reaps an orphan is not in our hands."""
-    if not sys.platform.startswith("linux"):
-        return True
-    return any(name.isdigit() and _is_member(name, group) for name in os.listdir("/proc"))
-
-
-def _is_member(pid: str, group: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            state, _, pgrp = file.read().rpartition(b")")[2].split()[:3]
-    except (OSError, ValueError):
-        return False
-    return int(pgrp) == group and state not in {b"Z", b"X"}
+        undo.pop_all()
+    out.close_writer()
+    err.close_writer()
+    return ShellProcess(
+        order=order, child=child, launcher=launcher, out=out, err=err, record=record
+    )

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from crush.tools.shell_process import find_shell
+from crush.tools.shell_env import find_shell
 
 
 def script(path: Path) -> None:
@@ -13,10 +13,10 @@ def script(path: Path) -> None:
 
 def test_bash_is_taken_from_the_clients_path(tmp_path: Path) -> None:
     script(tmp_path / "bash")
-    assert find_shell({"PATH": f"{tmp_path}:/bin"}) == [
+    assert find_shell({"PATH": f"{tmp_path}:/bin"}, workspace="/nowhere") == [
         f"{tmp_path}/bash",
-        "--norc",
         "--noprofile",
+        "--norc",
     ]
 
 
@@ -25,5 +25,5 @@ def test_a_bash_of_the_working_directory_is_not_taken(
 ) -> None:
     script(tmp_path / "bash")
     monkeypatch.chdir(tmp_path)
-    assert os.path.isabs(find_shell({"PATH": ".::/bin"})[0])
-    assert not find_shell({"PATH": ".::/bin"})[0].startswith(str(tmp_path))
+    assert os.path.isabs(find_shell({"PATH": ".::/bin"}, workspace="/nowhere")[0])
+    assert not find_shell({"PATH": ".::/bin"}, workspace="/nowhere")[0].startswith(str(tmp_path))
