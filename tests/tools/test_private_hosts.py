@@ -2,6 +2,8 @@ import gc
 import ipaddress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crush.tools.private_hosts import PrivateHosts, is_private_host, is_public
 from crush.tools.target_path import CallArgs
@@ -37,6 +39,15 @@ def test_public_addresses(address: str) -> None:
 )
 def test_addresses_that_are_not_everybodys(address: str) -> None:
     assert not is_public(ipaddress.ip_address(address))
+
+
+@given(st.ip_addresses(v=4))
+def test_an_address_inside_another_is_what_counts(inner: ipaddress.IPv4Address) -> None:
+    number = int(inner)
+    mapped = ipaddress.IPv6Address((0xFFFF << 32) | number)
+    nat64 = ipaddress.IPv6Address((0x64FF9B << 96) | number)
+    six_to_four = ipaddress.IPv6Address((0x2002 << 112) | (number << 80) | 1)
+    assert is_public(mapped) == is_public(nat64) == is_public(six_to_four) == is_public(inner)
 
 
 def test_a_url_may_say_itself_that_it_is_private() -> None:

@@ -84,9 +84,7 @@ class DownloadTool:
                 async with self._web.open(request, call=args, env=context.env) as answer:
                     await check_success(answer)
                     size_bytes = await self._save(answer, path, state, context)
-                    about = [f"{size_bytes} bytes"]
-                    about += [clean_text(answer.content_type)] if answer.content_type else []
-                    about += [f"as sent, in {answer.encoding}"] if answer.encoding else []
+                    about = _describe(answer, size_bytes)
         except TimeoutError as exc:
             raise ToolError(
                 f"{request.url} was not complete within {limit_s} s; nothing was kept."
@@ -94,7 +92,7 @@ class DownloadTool:
         after = await anyio.to_thread.run_sync(_text_of, path)
         if after is not None and (before is not None or state is None):
             context.files.changed(path, before=before, after=after)
-        return ToolResult(content=f"Downloaded {request.url} to {path} ({', '.join(about)}).")
+        return ToolResult(content=f"Downloaded {request.url} to {path} ({about}).")
 
     def _check(self, args: DownloadArgs, context: ToolContext) -> tuple[str, str | None]:
         path = resolve_path(args.file_path, context)
@@ -138,6 +136,17 @@ class DownloadTool:
             f"{answer.url} is larger than {self._most_bytes} bytes, the most that is downloaded; "
             "nothing was kept."
         )
+
+
+def _describe(answer: WebAnswer, size_bytes: int) -> str:
+    about = [f"{size_bytes} bytes"]
+    if answer.content_type:
+        about.append(answer.content_type)
+    if answer.encoding:
+        about.append(f"as sent, in {answer.encoding}")
+    if not answer.has_known_end:
+        about.append("complete only if the server did not break off: it announced no length")
+    return clean_text(", ".join(about))
 
 
 def _text_of(path: str) -> str | None:

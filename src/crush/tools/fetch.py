@@ -68,9 +68,9 @@ class FetchTool:
                     await check_success(answer)
                     text = await read_text(answer, most_bytes=_READ_BYTES)
                     url = answer.url
-                converted = await _convert(text, args.format, url=url, context=context)
         except TimeoutError as exc:
             raise ToolError(f"{request.url} gave no complete answer within {limit_s} s.") from exc
+        converted = await _convert(text, args.format, url=url, context=context)
         return ToolResult(content=_bounded(converted, was_cut=text.cut))
 
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from crush.errors import ToolError
 from crush.tools.web_client import WebAnswer
+from crush.tools.web_url import WebUrl
 
 ACCEPT_ENCODING: Mapping[str, str] = {"accept-encoding": "gzip, deflate"}
 
@@ -84,9 +85,9 @@ class _Plain:
 class _Inflating:
     """gzip, of several members too, zlib, and the bare deflate that some servers send."""
 
-    def __init__(self, answer: WebAnswer) -> None:
-        self._url = answer.url
-        self._is_gzip = answer.encoding != "deflate"
+    def __init__(self, url: WebUrl, *, is_gzip: bool) -> None:
+        self._url = url
+        self._is_gzip = is_gzip
         self._inflate: zlib._Decompress | None = None
         self._ended_one = False
 
@@ -119,7 +120,7 @@ def _decoder(answer: WebAnswer) -> _Plain | _Inflating:
         case "" | "identity":
             return _Plain()
         case "gzip" | "x-gzip" | "deflate":
-            return _Inflating(answer)
+            return _Inflating(answer.url, is_gzip=answer.encoding != "deflate")
         case other:
             raise ToolError(f"{answer.url} answers in the encoding {other!r}, which was not asked.")
 

@@ -62,6 +62,10 @@ class WebAnswer:
         self.encoding = response.headers.get("content-encoding", "").strip().lower()
         self.location = response.headers.get("location", "")
         self.size_bytes = response.content_length
+        # Otherwise the body ends where the connection does, for whatever reason that is.
+        self.has_known_end = self.size_bytes is not None or (
+            "chunked" in response.headers.get("transfer-encoding", "").lower()
+        )
         self._response = response
 
     async def read_chunk(self) -> bytes:

@@ -64,11 +64,11 @@ class WebFetchTool:
                     await check_success(answer)
                     page = await read_text(answer, most_bytes=_READ_BYTES)
                     url = answer.url
-                converted = Converted(text=page.text)
-                if page.kind == "html":
-                    converted = await convert_to_markdown(page.text, url=url, env=context.env)
         except TimeoutError as exc:
             raise ToolError(f"{request.url} gave no complete answer within {_LIMIT_S} s.") from exc
+        converted = Converted(text=page.text)
+        if page.kind == "html":
+            converted = await convert_to_markdown(page.text, url=url, env=context.env)
         notes = [converted.note] if converted.note else []
         if page.cut:
             notes.append(f"Only the first {_READ_BYTES} bytes of the answer were read.")
