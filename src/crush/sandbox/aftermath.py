@@ -6,7 +6,6 @@ the command has ended. `.git` is not left to this: see `placeholders`.
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 
 from crush.permissions.protected import is_bare_repository
@@ -14,7 +13,7 @@ from crush.sandbox.fence import Fence
 from crush.sandbox.layout import Layout
 from crush.sandbox.survey import Survey, own_entries
 
-_PLACE = "refused"
+_MOST_NAMES = 1000
 
 
 def put_right(
@@ -35,9 +34,9 @@ def _moved(fence: Fence, layout: Layout, before: Survey, admitted: frozenset[str
     if is_bare_repository(fence.root) and fence.root not in before.entries:
         new.append(head)  # without it git finds no repository
     for path in new:
-        if place := _move(path, fence.tmp):
-            name = os.path.relpath(path, fence.root)
-            yield f"{name!r} is protected: what the command made there is now {place!r}"
+        if place := _move(path):
+            was, now = (os.path.relpath(name, fence.root) for name in (path, place))
+            yield f"{was!r} is protected: what the command made there is now {now!r}"
 
 
 def _nested(root: str, before: Survey, after: Survey, admitted: frozenset[str]) -> Iterator[str]:
@@ -55,18 +54,18 @@ def _turned(layout: Layout) -> Iterator[str]:
         yield f"{path!r} was a link to {target!r} and is not any more: look at it"
 
 
-def _move(path: str, tmp: str) -> str:
-    """Where it is now, "" if it could not be moved or is gone."""
-    directory = os.path.join(tmp, _PLACE)
-    with contextlib.suppress(OSError, shutil.Error):
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        if os.path.islink(directory):
-            return ""
-        for number in range(1000):
-            place = os.path.join(directory, f"{os.path.basename(path)}.{number}")
-            if not os.path.lexists(place):
-                shutil.move(path, place)
+def _move(path: str) -> str:
+    """Its new name beside the old one, "" if it is gone or cannot be moved.
+
+    A rename in place: nothing is copied, and no link that a command left is followed.
+    """
+    for number in range(_MOST_NAMES):
+        place = f"{path}.refused{f'-{number}' if number else ''}"
+        if not os.path.lexists(place):
+            with contextlib.suppress(OSError):
+                os.rename(path, place)
                 return place
+            break
     return ""
 
 

@@ -63,6 +63,7 @@ def lay_out(fence: Fence, *, hidden: Sequence[str], surveyor: Surveyor) -> Layou
     if repository is not None and repository.sound:
         access |= _of_repository(repository, root)
         absent |= repository.absent
+        absent |= _named_but_not_there(repository, root)
     marker = os.path.join(root, ".git")
     if not os.path.lexists(marker) or _is_empty(marker):
         absent[marker] = None
@@ -91,8 +92,18 @@ def _of_repository(repository: Repository, root: str) -> dict[str, Access]:
     access: dict[str, Access] = {repository.common_dir: "write", repository.git_dir: "write"}
     access |= dict.fromkeys(repository.obeyed, "read")
     access[repository.git_dir] = "write"  # where it lies in `worktrees`
-    access |= dict.fromkeys(named_by_config(repository, root=root), "read")
+    named = named_by_config(repository, root=root)
+    access |= dict.fromkeys((path for path in named if os.path.exists(path)), "read")
     return access
+
+
+def _named_but_not_there(repository: Repository, root: str) -> dict[str, bytes | None]:
+    named = named_by_config(repository, root=root)
+    return {
+        path: content
+        for path, content in named.items()
+        if not os.path.lexists(path) and os.path.isdir(os.path.dirname(path))
+    }
 
 
 def _shown_again(data_dirs: Sequence[str]) -> Iterator[str]:

@@ -19,7 +19,7 @@ _MOST_BYTES = 64 * 1024
 # A commit needs none of these. `worktrees` and `modules` hold whole git directories of others.
 _OBEYED = ("config", "config.worktree", "hooks", "modules", "worktrees", "info/attributes")
 _OBEYED_OF_WORKTREE = ("commondir", "gitdir", "config.worktree")
-_POINTER = re.compile(r"^\s*(?:hookspath|path)\s*=\s*(.+?)\s*$", re.IGNORECASE | re.MULTILINE)
+_POINTER = re.compile(r"^\s*(hookspath|path)\s*=\s*(.+?)\s*$", re.IGNORECASE | re.MULTILINE)
 
 
 class Repository(Struct, frozen=True, kw_only=True):
@@ -59,19 +59,19 @@ def find_repository(root: str) -> Repository | None:
     return _repository(git_dir, common_dir) if believed else None
 
 
-def named_by_config(repository: Repository, *, root: str) -> tuple[str, ...]:
-    """Files and directories inside `root` that the configuration has git run or obey."""
-    text = _read(os.path.join(repository.common_dir, "config"))
-    base = root if os.path.basename(repository.common_dir) != ".git" else ""
-    base = base or os.path.dirname(repository.common_dir)
-    named = set()
-    for value in _POINTER.findall(text):
-        plain = value.strip('"')
-        for start in (base, repository.common_dir):
-            path = os.path.realpath(os.path.join(start, plain))
-            if path != root and is_within(path, root) and os.path.exists(path):
-                named.add(path)
-    return tuple(sorted(named))
+def named_by_config(repository: Repository, *, root: str) -> dict[str, bytes | None]:
+    """Paths inside `root` that the configuration has git run or obey, whether they exist or not.
+
+    Each with what would mean nothing there: an empty file, or None for an empty directory.
+    """
+    starts = {"hookspath": paths.git_root(root) or root, "path": repository.common_dir}
+    contents = {"hookspath": None, "path": b""}
+    named = {}
+    for key, value in _POINTER.findall(_read(os.path.join(repository.common_dir, "config"))):
+        path = os.path.realpath(os.path.join(starts[key.lower()], value.strip('"')))
+        if path != root and is_within(path, root):
+            named[path] = contents[key.lower()]
+    return named
 
 
 def _repository(git_dir: str, common_dir: str) -> Repository:

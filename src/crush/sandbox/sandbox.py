@@ -6,12 +6,9 @@ process gets behind the fence is the wall's; which commands go there is decided 
 
 import errno
 import os
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import anyio
 import anyio.to_thread
-from msgspec import Struct
 
 from crush import paths
 from crush.sandbox.aftermath import put_right, unprotected
@@ -22,11 +19,6 @@ from crush.sandbox.layout import Layout, home_secrets, lay_out
 from crush.sandbox.placeholders import Placeholders
 from crush.sandbox.survey import Survey, Surveyor
 from crush.sandbox.wall import Order, Wall
-
-
-class _Prepared(Struct, frozen=True, kw_only=True):
-    start: "Callable[[], subprocess.Popen[bytes]]"
-    settle: Callable[[], Sequence[str]]
 
 
 class Sandbox:
@@ -74,16 +66,8 @@ class Sandbox:
         if fence.network and not wall.can_open_network:
             raise OSError(errno.ENOTSUP, f"a {wall.kind} sandbox cannot be given network")
         order = Order(argv=argv, cwd=cwd, env=env, umask=umask, stdout=stdout, stderr=stderr)
-        # A start that is cut in two would leave a process nobody knows of.
-        with anyio.CancelScope(shield=True):
-            prepared = await anyio.to_thread.run_sync(self._prepare, wall, order, fence)
-            try:
-                # In this thread: the command is to end with the thread that started it.
-                process = prepared.start()
-            except BaseException:
-                await anyio.to_thread.run_sync(prepared.settle)
-                raise
-        return FencedChild(process, settle=prepared.settle)
+        # Cancelled before it begins or not at all: nobody would know of a process cut in two.
+        return await anyio.to_thread.run_sync(self._start, wall, order, fence)
 
     def signal(self, child: Child, number: int) -> None:
         """To every process of the command, so that clean-up traps run; then wait, then SIGKILL.
@@ -97,7 +81,7 @@ class Sandbox:
         """Somebody allowed `path` to be made: it is not taken for the doing of a command."""
         self._admitted.add(path)
 
-    def _prepare(self, wall: Wall, order: Order, fence: Fence) -> _Prepared:
+    def _start(self, wall: Wall, order: Order, fence: Fence) -> FencedChild:
         _check(order, fence)
         layout = lay_out(fence, hidden=self._hidden, surveyor=self._surveyor)
         before = self._surveyor.look(fence.root)
@@ -108,10 +92,11 @@ class Sandbox:
             return self._look_after(fence, layout, before)
 
         try:
-            return _Prepared(start=wall.prepare(order, fence=fence, layout=layout), settle=settle)
+            process = wall.start(order, fence=fence, layout=layout)
         except BaseException:
             self._placeholders.release(layout.absent, held)
             raise
+        return FencedChild(process, settle=settle)
 
     def _look_after(self, fence: Fence, layout: Layout, before: Survey) -> Sequence[str]:
         after = self._surveyor.look(fence.root)

@@ -1,7 +1,7 @@
 """The one thing that differs between the kinds of sandbox: how a process gets behind the fence."""
 
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -39,10 +39,8 @@ class Wall(Protocol):
     def limits(self) -> str:
         """What it cannot stop, in a sentence; "" if there is nothing to say."""
 
-    def prepare(
-        self, order: Order, *, fence: Fence, layout: Layout
-    ) -> "Callable[[], subprocess.Popen[bytes]]":
-        """Blocks; in a thread. What it returns starts the process, in the thread of the loop."""
+    def start(self, order: Order, *, fence: Fence, layout: Layout) -> "subprocess.Popen[bytes]":
+        """Blocks: call it in a thread, which may end before the process does. Raises OSError."""
 
     def signal(self, leader: int, number: int) -> None:
         """To every process of the command, and to nothing that holds the fence up."""

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from crush.sandbox import bubblewrap, landlock, seatbelt
 from crush.sandbox.child import signal_below, signal_group
@@ -14,11 +15,13 @@ from crush.sandbox.kernel import Kernel
 from crush.sandbox.layout import Layout
 from crush.sandbox.wall import Order
 
-_Start = Callable[[], "subprocess.Popen[bytes]"]
-
 
 class BubblewrapWall:
-    """Namespaces and mounts by the installed `bwrap`."""
+    """Namespaces and mounts by the installed `bwrap`.
+
+    `--die-with-parent` means the thread that forked, so one thread forks them all and lives as long
+    as this.
+    """
 
     kind: SandboxKind = "bubblewrap"
     can_open_network = True
@@ -27,19 +30,16 @@ class BubblewrapWall:
 
     def __init__(self, program: str) -> None:
         self._program = program
+        self._forking = ThreadPoolExecutor(max_workers=1, thread_name_prefix="crush-fork")
 
-    def prepare(self, order: Order, *, fence: Fence, layout: Layout) -> _Start:
+    def start(self, order: Order, *, fence: Fence, layout: Layout) -> "subprocess.Popen[bytes]":
         wrapped = bubblewrap.wrap(fence=fence, layout=layout, cwd=order.cwd, env=order.env)
         fd = bubblewrap.write_arguments(wrapped.arguments)
-
-        def start() -> "subprocess.Popen[bytes]":
-            argv = [self._program, "--args", str(fd), "--", *order.argv]
-            try:
-                return _popen(argv, order, wrapped.env, "/", (fd,))
-            finally:
-                os.close(fd)
-
-        return start
+        argv = [self._program, "--args", str(fd), "--", *order.argv]
+        try:
+            return self._forking.submit(_popen, argv, order, wrapped.env, "/", (fd,)).result()
+        finally:
+            os.close(fd)
 
     def signal(self, leader: int, number: int) -> None:
         """Not to bubblewrap's own two processes: with them everything inside ends at once."""
@@ -68,7 +68,7 @@ class LandlockWall:
             + ("; they can signal other processes of the user" if older else "")
         )
 
-    def prepare(self, order: Order, *, fence: Fence, layout: Layout) -> _Start:
+    def start(self, order: Order, *, fence: Fence, layout: Layout) -> "subprocess.Popen[bytes]":
         wanted = landlock.grants(layout, tmp=fence.tmp)
         started: list[subprocess.Popen[bytes] | OSError] = []
 
@@ -87,14 +87,9 @@ class LandlockWall:
         thread = threading.Thread(target=start_in_thread, name="crush-landlock")
         thread.start()
         thread.join()
-        result = started[0]
-
-        def start() -> "subprocess.Popen[bytes]":
-            if isinstance(result, OSError):
-                raise result
-            return result
-
-        return start
+        if isinstance(started[0], OSError):
+            raise started[0]
+        return started[0]
 
     def signal(self, leader: int, number: int) -> None:
         signal_group(leader, number)
@@ -108,11 +103,11 @@ class SeatbeltWall:
     holds_names = False
     limits = "commands outlive a killed server"
 
-    def prepare(self, order: Order, *, fence: Fence, layout: Layout) -> _Start:
+    def start(self, order: Order, *, fence: Fence, layout: Layout) -> "subprocess.Popen[bytes]":
         profile = seatbelt.profile(fence=fence, layout=layout)
         argv = [seatbelt.PROGRAM, "-p", profile, *order.argv]
         env = {**order.env, "TMPDIR": fence.tmp}
-        return lambda: _popen(argv, order, env, order.cwd, ())
+        return _popen(argv, order, env, order.cwd, ())
 
     def signal(self, leader: int, number: int) -> None:
         signal_group(leader, number)
