@@ -116,6 +116,11 @@ class Project:
     def is_busy(self) -> bool:
         return bool(self._actors)
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether closing it would end something: a run, or a background job."""
+        return self.is_busy or self.jobs.running > 0
+
     def actor(self, session_id: SessionId) -> SessionActor | None:
         """The worker of a session that has something to do."""
         return self._actors.get(session_id)

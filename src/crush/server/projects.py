@@ -133,7 +133,7 @@ class Projects:
             if entry.users or entry.lock.locked():
                 continue
             is_due = anyio.current_time() - entry.idle_since >= KEEP_OPEN_S
-            if entry.project is None or (is_due and not entry.project.is_busy):
+            if entry.project is None or (is_due and not entry.project.is_needed):
                 # Whoever comes meanwhile waits, for two cannot have the same files open.
                 async with entry.lock:
                     project, entry.project = entry.project, None
