@@ -104,6 +104,17 @@ def test_where_a_name_led_is_named_by_the_next_call_only() -> None:
     assert not hosts.reach(second).admits("10.0.0.6")
 
 
+def test_a_name_that_became_public_is_no_longer_asked_about() -> None:
+    hosts = PrivateHosts()
+    url = parse_url("https://git.example/")
+    hosts.refuse(url.host, ["10.0.0.5"])
+    reach = hosts.reach(CallArgs())
+    assert reach.admits("8.8.8.8")
+    assert not reach.used_named
+    hosts.forget(url.host)
+    assert hosts.name(CallArgs(), url) is None
+
+
 def test_memory_is_bounded() -> None:
     hosts = PrivateHosts()
     for number in range(1000):

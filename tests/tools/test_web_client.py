@@ -113,6 +113,7 @@ async def test_a_public_name_that_leads_to_a_private_address_is_refused_and_then
     assert by_address.description == f"Fetch {url} from 127.0.0.1 (a private address)"
     assert (await again.run()).content == "ok"
     assert server.requests[0].headers["host"] == f"git.example:{server.port}"
+    assert len(await fetch.prepare("fetch", url=url).needs()) == 2  # and so is every later one
 
 
 async def test_an_answer_that_changes_between_asking_and_connecting_gains_nothing(

@@ -22,6 +22,7 @@ from crush.wire.params import DownloadParams
 _DEFAULT_S, _MOST_S = 300, 600
 _CLEANUP_S = 5
 _PIECE_BYTES = 256 * 1024
+_SHOWN_CHARS = 100
 MOST_BYTES = 500 * 1024 * 1024
 
 
@@ -141,9 +142,9 @@ class DownloadTool:
 def _describe(answer: WebAnswer, size_bytes: int) -> str:
     about = [f"{size_bytes} bytes"]
     if answer.content_type:
-        about.append(answer.content_type)
+        about.append(answer.content_type[:_SHOWN_CHARS])
     if answer.encoding:
-        about.append(f"as sent, in {answer.encoding}")
+        about.append(f"as sent, in {answer.encoding[:_SHOWN_CHARS]}")
     if not answer.has_known_end:
         about.append("complete only if the server did not break off: it announced no length")
     return clean_text(", ".join(about))

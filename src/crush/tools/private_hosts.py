@@ -41,6 +41,7 @@ class Reach:
     def __init__(self, named: frozenset[str]) -> None:
         self._named = named
         self.refused: list[str] = []
+        self.used_named = False
 
     def admits(self, address: str) -> bool:
         """Judge an address just before it is connected to."""
@@ -49,7 +50,10 @@ class Reach:
             parsed = ipaddress.ip_address(plain)
         except ValueError:
             return False
-        if is_public(parsed) or str(parsed) in self._named:
+        if str(parsed) in self._named:
+            self.used_named = True
+            return True
+        if is_public(parsed):
             return True
         self.refused.append(str(parsed))
         return False
@@ -88,6 +92,11 @@ class PrivateHosts:
             f"{host!r} leads to {addresses[0]}, a private address, which nobody was asked about; "
             "nothing was sent. Call again only if that is wanted: then permission is asked for it."
         )
+
+    def forget(self, host: str) -> None:
+        """The name leads to public addresses now."""
+        with self._lock:
+            self._learnt.pop(host, None)
 
 
 def is_private_host(url: WebUrl) -> bool:

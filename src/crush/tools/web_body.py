@@ -12,6 +12,7 @@ from typing import Literal
 from msgspec import Struct
 
 from crush.errors import ToolError
+from crush.tools.clean_text import clean_text
 from crush.tools.web_client import WebAnswer
 from crush.tools.web_url import WebUrl
 
@@ -36,6 +37,7 @@ _META_BYTES = 4096
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _BINARY = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _GZIP_START = 0x1F
+_SHOWN_CHARS = 100
 
 
 class WebText(Struct, frozen=True, kw_only=True):
@@ -59,7 +61,7 @@ async def read_text(answer: WebAnswer, *, most_bytes: int) -> WebText:
     if text is None:
         text = data.decode(charset or "cp1252", "replace")
     if not is_text or _BINARY.search(text):
-        what = content_type or "of an unknown type"
+        what = clean_text(content_type)[:_SHOWN_CHARS] or "of an unknown type"
         raise ToolError(f"{answer.url} is {what}, not text; use download to save it.")
     return WebText(text=text, kind="html" if is_html else "text", cut=cut)
 
@@ -122,7 +124,9 @@ def _decoder(answer: WebAnswer) -> _Plain | _Inflating:
         case "gzip" | "x-gzip" | "deflate":
             return _Inflating(answer.url, is_gzip=answer.encoding != "deflate")
         case other:
-            raise ToolError(f"{answer.url} answers in the encoding {other!r}, which was not asked.")
+            raise ToolError(
+                f"{answer.url} answers in the encoding {other[:_SHOWN_CHARS]!r}, which was not asked."
+            )
 
 
 def _declared(content_type: str) -> tuple[str, str]:

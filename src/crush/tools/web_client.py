@@ -136,7 +136,7 @@ class WebClient:
         reach: Reach,
     ) -> aiohttp.ClientResponse:
         try:
-            return await session.request(
+            response = await session.request(
                 "GET" if request.body is None else "POST",
                 URL(str(request.url), encoded=True),
                 data=request.body,
@@ -149,6 +149,9 @@ class WebClient:
             if reach.refused:
                 raise self.private_hosts.refuse(request.url.host, reach.refused) from exc
             raise _fault(exc, request.url) from exc
+        if not reach.used_named:
+            self.private_hosts.forget(request.url.host)
+        return response
 
     async def _judge_behind_proxy(self, url: WebUrl, reach: Reach) -> None:
         """Refuse what is known here to be private; a name that only the proxy knows passes."""
