@@ -1,0 +1,318 @@
+"""Reads a script as bash does, from left to right: which words it would run, open or assign.
+
+Nested lists of commands are frames on a stack of our own, so that no depth of nesting exhausts
+Python's. Reading is a little more lenient than bash: where bash finds a syntax error it runs nothing
+of the rest, so that parts too many do no harm. Where it would read on otherwise, reading gives up.
+"""
+
+import re
+
+from crush.permissions.shell_findings import Findings
+from crush.permissions.shell_frames import Frame, Redirection, State
+from crush.permissions.shell_here import here_document, pass_bodies
+from crush.permissions.shell_keywords import DECLARING
+from crush.permissions.shell_positions import take_word
+from crush.permissions.shell_script import Word
+from crush.permissions.shell_unreadable import UnreadableError
+from crush.permissions.shell_words import Substitution, WordReader, begin_word
+
+MAX_DEPTH = 100
+
+_BLANKS = re.compile(r"[ \t]*")
+_OPERATOR = re.compile(
+    r";;&|;;|;&|;|&&|&>>|&>|&|\|\||\|&|\|"
+    r"|<<<|<<-|<<|<&-|<&|<>|<\(|<|>>|>&-|>&|>\||>\(|>|\(|\)"
+)
+_DESCRIPTOR = re.compile(r"[0-9]{1,4}")
+_COPY = re.compile(r"[0-9]+-?|-")
+_NAMED_DESCRIPTOR = re.compile(r"\{[A-Za-z_].*\}", re.DOTALL)
+_ELEMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\[")
+_NO_ARGUMENTS = re.compile(r"\([ \t]*\)")
+_IN_COMMAND = frozenset({State.START, State.PREFIX, State.ARGS, State.AFTER})
+
+
+def read_script(source: str) -> Findings:
+    """Everything that was found; what could not be read is an `Unclear` part among it."""
+    findings = Findings(source)
+    reader = _ScriptReader(findings)
+    try:
+        reader.read()
+    except UnreadableError as error:
+        reader.give_up(error)
+    return findings
+
+
+class _ScriptReader:
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._source = findings.source
+        self._pos = 0
+        self._frames = [Frame(start=0, limit=len(self._source), closer="")]
+
+    def read(self) -> None:
+        while self._frames:
+            frame = self._frames[-1]
+            if len(self._frames) + len(frame.blocks) > MAX_DEPTH:
+                raise UnreadableError("it is nested too deeply", self._pos)
+            if frame.reader is not None:
+                self._go_on_with_word(frame, frame.reader)
+            else:
+                self._read_token(frame)
+
+    def give_up(self, error: UnreadableError) -> None:
+        """Keep what is complete; the rest is unclear."""
+        for frame in self._frames:
+            self._findings.finish_command(frame)
+        self._findings.doubt(error.at, len(self._source), error.reason)
+
+    def _read_token(self, frame: Frame) -> None:
+        blanks = _BLANKS.match(self._source, self._pos, frame.limit)
+        self._pos = blanks.end() if blanks else self._pos
+        if self._pos >= frame.limit:
+            self._end_at_limit(frame)
+            return
+        match self._source[self._pos]:
+            case "\n":
+                self._end_line(frame)
+            case "#":
+                self._pass_comment(frame)
+            case ";" | "&" | "|" | "<" | ">" | "(" | ")":
+                self._read_operator(frame)
+            case "\\" if self._source.startswith("\n", self._pos + 1):
+                self._join_lines(frame)
+            case _:
+                self._begin_word(frame)
+
+    def _join_lines(self, frame: Frame) -> None:
+        """A continuation between two words; between two operators it could make one of them."""
+        after = self._pos + 2
+        is_apart = self._pos == 0 or self._source[self._pos - 1] in " \t\n"
+        if not is_apart and after < frame.limit and self._source[after] not in " \t\n":
+            raise UnreadableError("a line is continued inside a word", self._pos)
+        self._findings.joined.append(self._pos)
+        self._pos = after
+
+    def _pass_comment(self, frame: Frame) -> None:
+        end = self._source.find("\n", self._pos, frame.limit)
+        end = frame.limit if end < 0 else end
+        if self._source[end - 1] == "\\":
+            raise UnreadableError("a comment that ends in a backslash", self._pos)
+        if frame.state is State.TEST:
+            raise UnreadableError("a comment inside a test", self._pos)
+        self._pos = end
+
+    def _end_line(self, frame: Frame) -> None:
+        if frame.redirection is not None:
+            raise UnreadableError("a redirection without a target", frame.redirection.start)
+        self._separate(frame, "\n")
+        self._pos += 1
+        if frame.here_documents:
+            self._pos = pass_bodies(self._findings, frame, self._pos)
+        elif any(outer.here_documents for outer in self._frames):
+            raise UnreadableError("a here-document that begins inside a substitution", self._pos)
+
+    def _begin_word(self, frame: Frame) -> None:
+        if frame.state is State.FUNCTION_BODY:
+            frame.state = State.START
+        may_assign = frame.redirection is None and _may_assign(frame)
+        if may_assign and _ELEMENT.match(self._source, self._pos, frame.limit):
+            raise UnreadableError("an element of an array", self._pos)
+        frame.reader = begin_word(self._source, self._pos, limit=frame.limit, may_assign=may_assign)
+
+    def _go_on_with_word(self, frame: Frame, reader: WordReader) -> None:
+        substitution = reader.read()
+        self._pos = reader.pos
+        if substitution is not None:
+            self._enter(frame, substitution)
+            return
+        frame.reader = None
+        self._note_word(reader)
+        if self._is_descriptor(frame, reader):
+            frame.descriptor_start = reader.start
+        elif frame.redirection is not None:
+            self._finish_redirection(frame, frame.redirection, reader)
+        else:
+            take_word(self._findings, frame, reader)
+
+    def _note_word(self, reader: WordReader) -> None:
+        for start, end, reason in reader.doubts:
+            self._findings.doubt(start, end, reason)
+        if reader.bash_only:
+            self._findings.is_plain = False
+        if reader.assigned and self._source.startswith("(", reader.pos):
+            raise UnreadableError("an array", reader.start)
+        if "\n" in reader.raw and any(frame.here_documents for frame in self._frames):
+            raise UnreadableError("a here-document that begins inside a word", reader.start)
+
+    def _is_descriptor(self, frame: Frame, reader: WordReader) -> bool:
+        if self._pos >= frame.limit or self._source[self._pos] not in "<>":
+            return False
+        if _NAMED_DESCRIPTOR.fullmatch(reader.raw):
+            raise UnreadableError("a descriptor whose number goes into a variable", reader.start)
+        if not reader.raw.isdecimal():
+            return False
+        if frame.redirection is not None or frame.state not in _IN_COMMAND:
+            raise UnreadableError("a number where a descriptor may be meant", reader.start)
+        if not _DESCRIPTOR.fullmatch(reader.raw):
+            raise UnreadableError("a number where a descriptor may be meant", reader.start)
+        return True
+
+    def _enter(self, frame: Frame, substitution: Substitution) -> None:
+        """Read the commands of a substitution before the rest of its word."""
+        limit, inner = frame.limit, substitution.inner
+        if substitution.closer == "`":
+            limit = self._source.find("`", inner, frame.limit)
+            if limit < 0:
+                raise UnreadableError("a backtick is not closed", substitution.start)
+            if "\\" in self._source[inner:limit]:
+                raise UnreadableError("a backslash between backticks", substitution.start)
+        self._findings.is_plain = False
+        self._pos = inner
+        self._frames.append(
+            Frame(start=substitution.start, limit=limit, closer=substitution.closer)
+        )
+
+    def _end_at_limit(self, frame: Frame) -> None:
+        if frame.closer == ")":
+            raise UnreadableError("a substitution is not closed", frame.start)
+        self._close(frame, self._pos + len(frame.closer))
+
+    def _close(self, frame: Frame, end: int) -> None:
+        if frame.state not in _IN_COMMAND or frame.blocks or frame.redirection is not None:
+            raise UnreadableError("it ends in the middle of a command", frame.start)
+        if frame.here_documents:
+            raise UnreadableError("a here-document is not ended", frame.here_documents[0].start)
+        self._findings.finish_command(frame)
+        self._frames.pop()
+        if self._frames:
+            word = self._frames[-1].reader
+            if word is not None:  # always: a substitution is part of one
+                word.resume(end)
+            self._findings.substitutions.add((frame.start, end))
+        self._pos = end
+
+    def _read_operator(self, frame: Frame) -> None:
+        found = _OPERATOR.match(self._source, self._pos, frame.limit)
+        operator = found.group() if found else self._source[self._pos]
+        if operator == "<(":
+            self._begin_word(frame)
+            return
+        self._findings.is_plain = False
+        if frame.redirection is not None:
+            raise UnreadableError("a redirection without a target", frame.redirection.start)
+        start, self._pos = self._pos, self._pos + len(operator)
+        if frame.state is State.TEST:
+            self._take_in_test(frame, operator, start)
+        elif operator[0] in "<>" or operator.startswith("&>"):
+            self._begin_redirection(frame, operator, start)
+        elif operator in "()":
+            self._take_parenthesis(frame, operator, start)
+        elif operator.startswith(";") and len(operator) > 1:
+            self._end_clause(frame, start)
+        else:
+            self._separate(frame, operator)
+
+    def _take_in_test(self, frame: Frame, operator: str, start: int) -> None:
+        is_apart = self._source[start - 1] in " \t\n(!"
+        if operator not in ("&&", "||", "(", ")", "<", ">") or (operator == "(" and not is_apart):
+            raise UnreadableError("a test that is more than a comparison", start)
+        frame.add_word(Word(raw=operator, text=operator, prefix=operator), start, self._pos)
+
+    def _take_parenthesis(self, frame: Frame, operator: str, start: int) -> None:
+        match operator, frame.state:
+            case "(", State.PATTERN:
+                frame.state = State.PATTERN_MORE
+            case "(", State.START if not self._source.startswith("(", self._pos):
+                frame.blocks.append("(")
+            case "(", State.ARGS if len(frame.words) == 1 and not frame.assigned:
+                self._pass_no_arguments(frame, start)
+                reason = f"it defines a function {frame.words[0].raw!r}"
+                self._findings.doubt(frame.command_start, self._pos, reason)
+                frame.clear()
+            case "(", State.FUNCTION_BODY:
+                self._pass_no_arguments(frame, start)
+            case ")", State.PATTERN_END:
+                frame.state = State.START
+            case ")", _ if frame.state in _IN_COMMAND and frame.block == "(":
+                self._findings.finish_command(frame)
+                frame.blocks.pop()
+                frame.state = State.AFTER
+            case ")", _ if frame.closer == ")":
+                self._close(frame, self._pos)
+            case _:
+                raise UnreadableError(f"{operator!r} where none is understood", start)
+
+    def _pass_no_arguments(self, frame: Frame, start: int) -> None:
+        """The `()` between a function's name and its body, which is read as what it is."""
+        found = _NO_ARGUMENTS.match(self._source, start, frame.limit)
+        if found is None:
+            raise UnreadableError("'(' where none is understood", start)
+        self._pos = found.end()
+        frame.state = State.START
+
+    def _end_clause(self, frame: Frame, start: int) -> None:
+        if frame.state not in _IN_COMMAND or frame.block != "case":
+            raise UnreadableError("';;' outside a case", start)
+        self._findings.finish_command(frame)
+        frame.state = State.PATTERN
+
+    def _separate(self, frame: Frame, operator: str) -> None:
+        """A newline or one of `;`, `&`, `&&`, `||`, `|` and `|&`."""
+        is_newline = operator == "\n"
+        match frame.state:
+            case State.PREFIX | State.ARGS | State.AFTER:
+                self._findings.finish_command(frame)
+                frame.state = State.START
+            case State.FOR_IN | State.FOR_WORDS if operator == ";":
+                frame.state = State.FOR_DO
+            case State.FOR_WORDS if is_newline:
+                frame.state = State.FOR_DO
+            case State.PATTERN_END if operator == "|":
+                frame.state = State.PATTERN_MORE
+            case State.START | State.FUNCTION_BODY | State.CASE_IN if is_newline:
+                pass
+            case State.FOR_IN | State.FOR_DO | State.PATTERN | State.TEST if is_newline:
+                pass
+            case _:
+                raise UnreadableError(f"{operator!r} where none is understood", self._pos)
+
+    def _begin_redirection(self, frame: Frame, operator: str, start: int) -> None:
+        if frame.state not in _IN_COMMAND or operator == ">(":
+            raise UnreadableError(f"{operator!r} where none is understood", start)
+        if frame.state is State.START:
+            frame.state = State.PREFIX
+        numbered, frame.descriptor_start = frame.descriptor_start, -1
+        if operator.endswith("&-"):
+            return
+        frame.redirection = Redirection(
+            operator, start if numbered < 0 else numbered, numbered >= 0
+        )
+
+    def _finish_redirection(
+        self, frame: Frame, redirection: Redirection, reader: WordReader
+    ) -> None:
+        frame.redirection = None
+        operator, start = redirection.operator, redirection.start
+        word = reader.word()
+        match operator:
+            case "<<<":
+                return
+            case "<<" | "<<-":
+                if any(outer.closer == "`" for outer in self._frames):
+                    raise UnreadableError("a here-document between backticks", start)
+                waiting = here_document(word.raw, start=start, strips_tabs=operator == "<<-")
+                frame.here_documents.append(waiting)
+            case "<&":
+                if word.text is None or not _COPY.fullmatch(word.text):
+                    raise UnreadableError("a descriptor that is not known", start)
+            case ">&" if word.text is not None and _COPY.fullmatch(word.text):
+                return
+            case _:
+                self._findings.redirect(start, self._pos, word, writes=operator != "<")
+
+
+def _may_assign(frame: Frame) -> bool:
+    """Whether bash would take `NAME=value` for an assignment here."""
+    if frame.state is State.ARGS:
+        return frame.words[0].text in DECLARING
+    return frame.state in (State.START, State.PREFIX)

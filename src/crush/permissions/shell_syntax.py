@@ -1,0 +1,33 @@
+"""A shell command's text as the parts that are judged.
+
+Two readings must agree: ours, which follows bash from left to right, and that of a grammar. Bash
+never runs a word as a command, opens a file or assigns a variable that is not among the parts,
+unless one of them is `Unclear`.
+"""
+
+from crush.permissions.shell_findings import Findings
+from crush.permissions.shell_grammar import objection
+from crush.permissions.shell_reader import read_script
+from crush.permissions.shell_screen import screen
+from crush.permissions.shell_script import Command, Script, Unclear
+
+
+def parse_script(text: str) -> Script:
+    """The parts of `text`. It never raises: what is not understood is an `Unclear` part."""
+    reason = screen(text)
+    if reason:
+        return Script(parts=(Unclear(source=text, reason=reason),), is_simple=False)
+    findings = read_script(text)
+    if not any(isinstance(part, Unclear) for part in findings.parts):
+        reason = objection(findings)
+        if reason:
+            findings.doubt(0, len(text), reason)
+    return Script(parts=findings.parts, is_simple=_is_simple(findings))
+
+
+def _is_simple(findings: Findings) -> bool:
+    match findings.parts:
+        case (Command() as command,):
+            return findings.is_plain and all(word.text is not None for word in command.words)
+        case _:
+            return False
