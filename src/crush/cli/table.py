@@ -13,6 +13,14 @@ SHARED: tuple[Option, ...] = (
 
 _JSON = Option("--json", help="machine-readable output")
 
+_MODE = Option(
+    "--mode",
+    value="MODE",
+    default="workspace",
+    choices=("ask", "workspace", "yolo"),
+    help="judge as in this mode: ask, workspace (as `crush run` does) or yolo",
+)
+
 RUN = (
     Option("-m", "--model", value="MODEL", help="model, or provider/model, for this run"),
     Option("--small-model", value="MODEL", help="small model for this run"),
@@ -95,6 +103,30 @@ COMMANDS: tuple[Command, ...] = (
         summary="show what was said in the newest session",
         module="crush.cli.sessions:last",
         options=(_JSON,),
+    ),
+    Command(
+        "permissions",
+        summary="look at the rules that decide what the agent may do here",
+        module="crush.cli.permissions:choose",
+    ),
+    Command(
+        "permissions list",
+        summary="list the rules that hold here, and where each is from",
+        module="crush.cli.permissions:list_all",
+        options=(_JSON, _MODE, Option("--commands", help="the commands known to only read")),
+    ),
+    Command(
+        "permissions explain",
+        summary="say what would be decided about a command, by which rule and why; runs nothing",
+        module="crush.cli.permissions:explain",
+        options=(_JSON, _MODE, Option("--sandbox", help="say what a sandbox would change")),
+        words="-- COMMAND",
+    ),
+    Command(
+        "permissions test",
+        summary="judge a table of commands (JSON Lines of command and expect) and print each miss",
+        module="crush.cli.permissions:test",
+        words="FILE",
     ),
     Command(
         "models",

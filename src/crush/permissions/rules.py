@@ -148,6 +148,10 @@ class Patterns:
             elif any(pattern.covers(path) for pattern in patterns):
                 yield rule
 
+    def limits(self, kind: Literal["read", "write"]) -> list[Rule]:
+        """The rules that deny or ask for this access to some path, whichever it is."""
+        return [rule for rule, _ in self._paths if rule.kind == kind and rule.effect != "allow"]
+
 
 def _path_patterns(rule: Rule, *, root: str, home: str) -> Sequence[PathPattern]:
     """An allow rule means the place that it names, not where a link there leads meanwhile."""

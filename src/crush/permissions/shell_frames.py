@@ -62,6 +62,7 @@ class Frame:
         self.reader: WordReader | None = None
         self.redirection: Redirection | None = None
         self.descriptor_start = -1
+        self.loop_variable = ""
         self.clear()
 
     def clear(self) -> None:

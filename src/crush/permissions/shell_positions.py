@@ -105,11 +105,13 @@ def _take_in_for(findings: Findings, frame: Frame, reader: WordReader) -> None:
         case State.FOR_NAME, raw if NAME.fullmatch(raw):
             unknown = Word(raw="", text=None, splits=True)
             findings.assign(reader.start, reader.pos, raw, unknown, before=False)
+            frame.loop_variable = raw
             frame.state = State.FOR_IN
         case State.FOR_IN, "in":
             frame.state = State.FOR_WORDS
-        case State.FOR_WORDS, _:
-            pass
+        case State.FOR_WORDS, _:  # what it may hold: `for f in .e*` leads `cat "$f"` to `.env`
+            value = reader.word()
+            findings.assign(reader.start, reader.pos, frame.loop_variable, value, before=False)
         case ((State.FOR_IN | State.FOR_DO), "do"):
             frame.blocks.append("do")
             frame.state = State.START

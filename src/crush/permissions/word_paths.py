@@ -1,0 +1,128 @@
+"""The files that the words of a command may name, as far as that can be told before it runs.
+
+Too many paths do no harm: they are only looked up in rules and in the names of secrets. What a glob
+finds is looked up on the disk; what a word with a variable in it may become is judged by the names
+that it can become.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from crush.permissions.glob_search import find_globbed, fits_glob, plain_brackets
+from crush.permissions.protected import secret_file_reason
+from crush.permissions.shell_places import Places
+from crush.permissions.shell_script import Word
+
+_SEARCHERS = frozenset(
+    {
+        *("grep", "egrep", "fgrep", "rg", "ag", "ack", "sed", "awk", "gawk", "mawk", "nawk"),
+        *("jq", "yq", "tr"),
+    }
+)
+_PATTERN_OPTION = re.compile(r"-[A-Za-z]*[ef].*|--(?:regexp|file|expression|from-file).*")
+_FINDERS = frozenset({"find", "fd", "fdfind"})
+_TESTS = frozenset({"test", "[", "[[", "cd"})  # tell whether a file is there, not what is in it
+_EXPANSION = re.compile(r"\$\(.*\)|`.*`|\$\{[^}]*\}|\$[A-Za-z0-9_@*#?$!-]")
+_BRACES = re.compile(r"\{[^{}]*\}")
+_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
+_MOST_VALUES = 32
+
+# What a pattern like `.e*`, `id_*` or `*.pem` could find, where it is not there yet.
+_SAMPLES = (
+    *(".env", ".env.local", ".env.production", ".envrc", "prod.env", "id_rsa", "id_ed25519"),
+    *("id_ecdsa", "id_dsa", "server.pem", "server.key", ".netrc", ".npmrc", ".pypirc", ".pgpass"),
+    *(".git-credentials", ".ssh", ".aws", ".gnupg", ".kube", ".azure", ".bash_history", "environ"),
+    *("shadow", "credentials"),
+)
+
+
+def operands(words: Sequence[Word]) -> Sequence[Word]:
+    """The words of a command that may name what it reads: no pattern, no names that are looked for."""
+    name, rest = words[0].text, words[1:]
+    if name in _TESTS:
+        return ()
+    if name in _FINDERS:
+        end = next((at for at, word in enumerate(rest) if word.raw[:1] in "-(!\\"), len(rest))
+        return rest[:end]
+    if name in _SEARCHERS and not any(_PATTERN_OPTION.fullmatch(word.raw) for word in rest):
+        pattern = next((at for at, word in enumerate(rest) if word.raw[:1] != "-"), None)
+        return [word for at, word in enumerate(rest) if at != pattern]
+    return rest
+
+
+def named_paths(word: Word, places: Places) -> Iterator[str]:
+    """Real paths that the word may name, of those that are known."""
+    if word.glob:
+        for pattern in places.paths_of(word.glob):
+            yield from map(os.path.realpath, find_globbed(pattern))
+    elif word.text is not None:
+        for text in _texts(word.text):
+            for path in places.paths_of(text):
+                if _is_meant(text, path):
+                    yield os.path.realpath(path)
+                    yield os.path.normpath(path)
+
+
+def _texts(text: str) -> Iterator[str]:
+    """The word, and what may be a path in it: `--file=x`, `-fx`, `HEAD:x`."""
+    if "\0" in text or "\n" in text or len(text) > os.pathconf("/", "PC_PATH_MAX"):
+        return
+    yield text
+    for separator in "=:":
+        before, found, after = text.partition(separator)
+        if found and after and "://" not in text:
+            yield after
+            yield before
+    if text.startswith("-") and not text.startswith("--") and len(text) > len("-x"):
+        yield text[2:]
+
+
+def _is_meant(text: str, path: str) -> bool:
+    """A bare name such as `process.env` is one of a file only if there is such a file."""
+    return "/" in text or text.startswith((".", "~")) or os.path.lexists(path)
+
+
+def expansions(
+    word: Word, *, values: Mapping[str, Iterable[str]], env: Mapping[str, str]
+) -> Sequence[str]:
+    """What the variables in a word may make of it, as far as their values are known."""
+    if word.text is not None or "$" not in word.raw:
+        return ()
+    found = [re.sub(r"""["'\\]""", "", word.raw)]
+    for name in dict.fromkeys(match[1] for match in _VARIABLE.finditer(word.raw)):
+        held = [*values.get(name, ()), *((env[name],) if name in env else ())][:_MOST_VALUES]
+        pattern = re.compile(rf"\$(?:{name}(?![A-Za-z0-9_])|\{{{name}\}})")
+        found = [value.join(pattern.split(text)) for text in found for value in held]
+    return [text for text in found[:_MOST_VALUES] if "$" not in text and "\0" not in text]
+
+
+def secret_guess(word: Word) -> str:
+    """Why the word may name a secret although its value is not known; "" if it looks harmless."""
+    if word.text is not None:
+        return ""
+    raw = plain_brackets(word.glob) if word.glob else re.sub(r"""["'\\]""", "", word.raw)
+    bare = _EXPANSION.sub("*", raw)
+    wild = _BRACES.sub("*", bare)
+    texts = {wild, wild.partition("=")[2], wild.rpartition(":")[2], *re.split("[{},]", bare)}
+    reasons = (_guess(text, is_glob=bool(word.glob)) for text in sorted(texts))
+    return next((reason for reason in reasons if reason), "")
+
+
+def _guess(text: str, *, is_glob: bool) -> str:
+    names = [name for name in text.split("/") if name]
+    if reason := secret_file_reason(text.replace("*", "x")):
+        return reason
+    for at, name in enumerate(names):
+        for sample in _SAMPLES if _is_telling(name) else ():
+            if fits_glob(name, sample, finds_dots=not is_glob) and (
+                reason := secret_file_reason("/".join(["", *names[:at], sample, *names[at + 1 :]]))
+            ):
+                return reason
+    return ""
+
+
+def _is_telling(name: str) -> bool:
+    """Whether enough of a name is fixed: `*` and `*.py` say nothing of secrets, `.*` does."""
+    fixed = re.sub(r"[*?]|\[[^]]*\]", "", name)
+    return fixed != name and (name[:1] in ".[" or len(fixed) > 1)
