@@ -80,12 +80,12 @@ async def test_the_needs_of_a_private_host_and_of_a_replacement_say_so(
     assert fetch.directory == str(project)
 
 
-async def test_a_file_is_replaced_and_keeps_its_mode(
+async def test_a_file_is_replaced_and_keeps_its_mode_without_set_id(
     download: Caller, project: Path, server: ByteServer
 ) -> None:
     path = project / "x"
     path.write_text("old")
-    path.chmod(0o750)
+    path.chmod(0o4750)
     await download("download", url=server.url, file_path="x")
     assert path.read_bytes() == DATA
     assert stat.S_IMODE(path.stat().st_mode) == 0o750
