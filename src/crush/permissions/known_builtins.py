@@ -12,7 +12,7 @@ from crush.permissions.shell_script import Word
 
 # Every conversion but %n, which sets a variable: PATH, for one.
 _CONVERSION = re.compile(
-    r"%(?:%|[-+ #0']*(?:[0-9]+|\*)?(?:\.(?:[0-9]+|\*)?)?(?:hh|h|ll|l|L|j|z|t|q)?[diouxXeEfFgGaAcsbQ]"
+    r"%(?:%|[-+ #0']*(?:[0-9]+|\*)?(?:\.(?:[0-9]+|\*)?)?(?:hh|h|ll|l|L|j|z|t|q)?[diouxXeEfFgGaAcsbqQ]"
     r"|-?[0-9]*\([^()\n]*\)T)"
 )
 _UNARY = frozenset(f"-{letter}" for letter in "abcdefghkprstuwxGLNOSnzo")

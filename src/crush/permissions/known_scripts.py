@@ -147,8 +147,10 @@ def _awk_sign_is_clear(sign: str, before: str, opened: list[str]) -> bool:
 
 
 # `.env` is a field; `env` and `$ENV` are the environment; the others read programs from files.
-_JQ_FIELD = re.compile(r"(?<![.\w])\.(?:env|ENV|import|include)(?!\w)")
-_JQ_DOES = re.compile(r"(?<!\w)(?:env|ENV|import|include|modulemeta|get_search_list)(?!\w)")
+_JQ_FIELD = re.compile(r"(?<![.0-9])\.(?:env|ENV|import|include)(?!\w)", re.ASCII)
+_JQ_DOES = re.compile(
+    r"(?<!\w)(?:env|ENV|import|include|modulemeta|get_search_list)(?!\w)", re.ASCII
+)
 
 
 def jq_only_prints(script: str) -> bool:
