@@ -221,6 +221,21 @@ async def test_what_was_not_protected_by_name_yet_is_moved_away_and_told(yard: Y
     assert ["HEAD" in notice for notice in ended.notices] == [True]
 
 
+async def test_a_repository_that_was_there_keeps_its_head(sandbox: Sandbox, yard: Yard) -> None:
+    yard.git("init", "-q", "--bare")
+    ended = await shell(sandbox, yard.fence(), "git log; rm -f HEAD; echo x > config; true")
+    assert ended.notices == ()
+    assert yard.git("rev-parse", "--is-bare-repository") == "true\n"
+
+
+@needs_bubblewrap
+async def test_a_file_called_head_is_not_what_is_moved(yard: Yard) -> None:
+    yard.write("project/HEAD", "mine")
+    ended = await shell(yard.sandbox("bubblewrap"), yard.fence(), "mkdir objects refs")
+    assert sorted(os.listdir(yard.root)) == ["HEAD", "objects.refused", "refs"]
+    assert len(ended.notices) == 1
+
+
 @needs_bubblewrap
 async def test_what_somebody_allowed_meanwhile_is_left_alone(yard: Yard) -> None:
     sandbox = yard.sandbox("bubblewrap")

@@ -161,14 +161,14 @@ def bare_repository_reason(path: str, *, root: str) -> str:
 
 def is_bare_repository(directory: str, *, adding: str = "") -> bool:
     """Whether git takes `directory`, once it has an entry `adding`, for a repository's own."""
-    there = {adding.casefold()}
-    wanted = ("head", "objects", "refs", "commondir")
-    there |= {
-        name.casefold()
-        for name in ("HEAD", *wanted)
-        if os.path.lexists(os.path.join(directory, name))
-    }
+    there = {adding.casefold(), *(name.casefold() for name in repository_parts(directory))}
     return "head" in there and ("commondir" in there or {"objects", "refs"} <= there)
+
+
+def repository_parts(directory: str) -> tuple[str, ...]:
+    """The entries of `directory` by which git would know a repository."""
+    names = ("HEAD", "commondir", "objects", "refs")
+    return tuple(name for name in names if os.path.lexists(os.path.join(directory, name)))
 
 
 def secret_file_reason(path: str) -> str:

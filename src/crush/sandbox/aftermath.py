@@ -8,42 +8,50 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 
-from crush.permissions.protected import is_bare_repository
-from crush.sandbox.fence import Fence
+from crush.permissions.protected import is_bare_repository, repository_parts
 from crush.sandbox.layout import Layout
-from crush.sandbox.survey import Survey, own_entries
 
 _MOST_NAMES = 1000
+_MOST_TOLD = 5
+_TOO_LARGE = "the workspace is too large to find everything protected in it: not all is guarded"
 
 
 def put_right(
-    fence: Fence, layout: Layout, *, before: Survey, after: Survey, admitted: frozenset[str]
+    root: str, layout: Layout, *, new: Sequence[str], new_below: Sequence[str]
 ) -> tuple[str, ...]:
-    """One sentence for each thing that was moved or is worth a look."""
+    """A sentence for each thing that was moved or is worth a look.
+
+    `new` are protected entries of the root, `new_below` those further down: they are not moved, since
+    a test suite may make repositories by the dozen.
+    """
+    shown = new_below[:_MOST_TOLD]
+    rest = len(new_below) - len(shown)
     return (
-        *_moved(fence, layout, before, admitted),
-        *_nested(fence.root, before, after, admitted),
+        *_moved(root, [*new, *_made_a_repository(root, layout.parts)]),
+        *(_told(path, root) for path in shown),
+        *([f"so are {rest} more"] if rest else []),
         *_turned(layout),
+        *([] if layout.complete else [_TOO_LARGE]),
     )
 
 
-def _moved(fence: Fence, layout: Layout, before: Survey, admitted: frozenset[str]) -> Iterator[str]:
-    expected = {*before.entries, *layout.absent, *admitted}
-    new = [path for path in own_entries(fence.root) if path not in expected]
-    head = os.path.join(fence.root, "HEAD")
-    if is_bare_repository(fence.root) and fence.root not in before.entries:
-        new.append(head)  # without it git finds no repository
+def _moved(root: str, new: Sequence[str]) -> Iterator[str]:
     for path in new:
         if place := _move(path):
-            was, now = (os.path.relpath(name, fence.root) for name in (path, place))
+            was, now = (os.path.relpath(name, root) for name in (path, place))
             yield f"{was!r} is protected: what the command made there is now {now!r}"
 
 
-def _nested(root: str, before: Survey, after: Survey, admitted: frozenset[str]) -> Iterator[str]:
-    known = {*before.entries, *admitted}
-    for path in after.entries:
-        if path not in known and os.path.dirname(path) != root and os.path.lexists(path):
-            yield f"{os.path.relpath(path, root)!r} is new, and other programs obey it: look at it"
+def _made_a_repository(root: str, before: Sequence[str]) -> Sequence[str]:
+    """What makes `root` a repository that it was not: without one of these git finds none."""
+    if not is_bare_repository(root):
+        return ()
+    made = [name for name in repository_parts(root) if name not in before]
+    return [os.path.join(root, name) for name in made[:1]]
+
+
+def _told(path: str, root: str) -> str:
+    return f"{os.path.relpath(path, root)!r} is new, and other programs obey it: look at it"
 
 
 def _turned(layout: Layout) -> Iterator[str]:
@@ -67,10 +75,3 @@ def _move(path: str) -> str:
                 return place
             break
     return ""
-
-
-def unprotected(survey: Survey, root: str) -> Sequence[str]:
-    """A sentence if there was more than a fence can guard."""
-    if survey.complete:
-        return ()
-    return (f"{root!r} is too large to find everything protected in it: not all is guarded",)

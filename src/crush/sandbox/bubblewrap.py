@@ -23,7 +23,8 @@ _ALWAYS = (
     *("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"),
 )
 # Root owns these, so file modes do not stop it: `core_pattern` names a program the kernel runs.
-_KERNEL = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi", "dynamic_debug")
+# Bubblewrap itself looks after `sysrq-trigger`, `irq` and `bus`.
+_KERNEL_OF_ROOT = ("fs", "acpi", "scsi", "dynamic_debug")
 _PRIVATE = ("/tmp", "/run", "/dev", "/proc")  # noqa: S108 - names of mounts
 _NAME_SERVICE = ("resolv.conf", "nsswitch.conf", "hosts")
 # How a NixOS finds its programs.
@@ -82,13 +83,11 @@ def write_arguments(arguments: Iterable[str]) -> int:
 
 
 def _kernel() -> Iterator[str]:
-    for name in _KERNEL:
+    yield from ("--ro-bind", "/proc/sys", "/proc/sys")
+    for name in _KERNEL_OF_ROOT if os.geteuid() == 0 else ():
         path = f"/proc/{name}"
         if os.path.exists(path):
             yield from ("--ro-bind", path, path)
-    for path in ("/proc/kcore", "/proc/keys", "/proc/timer_list"):
-        if os.path.exists(path):
-            yield from ("--ro-bind", "/dev/null", path)
 
 
 def _run(*, network: bool) -> Iterator[str]:

@@ -10,7 +10,12 @@ from typing import Literal
 
 from msgspec import Struct
 
-from crush.permissions.protected import SECRET_DIRECTORIES, SECRET_FILES
+from crush.permissions.protected import (
+    SECRET_DIRECTORIES,
+    SECRET_FILES,
+    is_bare_repository,
+    repository_parts,
+)
 from crush.permissions.rules import is_within
 from crush.sandbox.fence import Fence
 from crush.sandbox.repository import Repository, find_repository, named_by_config
@@ -33,12 +38,14 @@ class Layout(Struct, frozen=True, kw_only=True):
         access: paths and what is possible below each; where one lies in another, it wins.
         absent: entries that nobody inside may create; see `Repository.absent`.
         links: protected entries that are links, where no mount can stand, and where they lead.
+        parts: what the root itself has of a repository's own entries.
         complete: whether every protected entry was found.
     """
 
     access: dict[str, Access]
     absent: dict[str, bytes | None]
     links: dict[str, str]
+    parts: tuple[str, ...]
     complete: bool
 
     def of(self, kind: Access) -> tuple[str, ...]:
@@ -53,6 +60,8 @@ def lay_out(fence: Fence, *, hidden: Sequence[str], surveyor: Surveyor) -> Layou
         if any(is_within(writable, path) for path in hidden):
             raise PermissionError(f"{writable!r} is where crush keeps its own things")
     access: dict[str, Access] = dict.fromkeys((*fence.writable, root), "write")
+    if is_bare_repository(root) or ".git" in root.split(os.sep):
+        access[root] = "read"
     survey = surveyor.look(root)
     links = {path: os.readlink(path) for path in survey.entries if os.path.islink(path)}
     access |= dict.fromkeys((path for path in survey.entries if path not in links), "read")
@@ -65,12 +74,18 @@ def lay_out(fence: Fence, *, hidden: Sequence[str], surveyor: Surveyor) -> Layou
         absent |= repository.absent
         absent |= _named_but_not_there(repository, root)
     marker = os.path.join(root, ".git")
-    if not os.path.lexists(marker) or _is_empty(marker):
+    if access[root] == "write" and (not os.path.lexists(marker) or _is_empty(marker)):
         absent[marker] = None
     access |= dict.fromkeys((path for path in masked if os.path.lexists(path)), "hide")
     for path in _shown_again(fence.hidden):
         access[path] = "read"
-    return Layout(access=access, absent=absent, links=links, complete=survey.complete)
+    return Layout(
+        access=access,
+        absent=absent,
+        links=links,
+        parts=repository_parts(root),
+        complete=survey.complete,
+    )
 
 
 def home_secrets(home: str) -> tuple[str, ...]:

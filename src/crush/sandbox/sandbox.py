@@ -6,18 +6,19 @@ process gets behind the fence is the wall's; which commands go there is decided 
 
 import errno
 import os
+import time
 from collections.abc import Mapping, Sequence
 
 import anyio.to_thread
 
 from crush import paths
-from crush.sandbox.aftermath import put_right, unprotected
+from crush.sandbox.aftermath import put_right
 from crush.sandbox.caches import toolchain_caches
 from crush.sandbox.child import FencedChild
 from crush.sandbox.fence import Child, Fence, SandboxKind
 from crush.sandbox.layout import Layout, home_secrets, lay_out
 from crush.sandbox.placeholders import Placeholders
-from crush.sandbox.survey import Survey, Surveyor
+from crush.sandbox.survey import Surveyor, own_entries
 from crush.sandbox.wall import Order, Wall
 
 
@@ -40,7 +41,7 @@ class Sandbox:
         self.can_open_network = wall is not None and wall.can_open_network
         self._wall = wall
         self._hidden = tuple(os.path.realpath(path) for path in hidden)
-        self._surveyor = Surveyor()
+        self._surveyor = Surveyor(clock=time.monotonic)
         self._placeholders = Placeholders()
         self._admitted: set[str] = set()
 
@@ -84,7 +85,7 @@ class Sandbox:
     def _start(self, wall: Wall, order: Order, fence: Fence) -> FencedChild:
         _check(order, fence)
         layout = lay_out(fence, hidden=self._hidden, surveyor=self._surveyor)
-        before = self._surveyor.look(fence.root)
+        before = frozenset(own_entries(fence.root))
         held = self._placeholders.hold(layout.absent) if wall.holds_names else ()
 
         def settle() -> Sequence[str]:
@@ -98,11 +99,12 @@ class Sandbox:
             raise
         return FencedChild(process, settle=settle)
 
-    def _look_after(self, fence: Fence, layout: Layout, before: Survey) -> Sequence[str]:
-        after = self._surveyor.look(fence.root)
-        admitted = frozenset(self._admitted)
-        told = put_right(fence, layout, before=before, after=after, admitted=admitted)
-        return (*told, *unprotected(after, fence.root))
+    def _look_after(self, fence: Fence, layout: Layout, before: frozenset[str]) -> Sequence[str]:
+        expected = {*before, *layout.absent, *self._admitted}
+        new = [path for path in own_entries(fence.root) if path not in expected]
+        new_below = self._surveyor.new_below(fence.root)
+        below = [path for path in new_below if path not in self._admitted]
+        return put_right(fence.root, layout, new=new, new_below=below)
 
 
 def make_fence(

@@ -5,8 +5,8 @@ workspace's own entries are looked at each time.
 """
 
 import os
-import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from threading import Lock
 
 from msgspec import Struct
@@ -26,34 +26,54 @@ _VENDORED = frozenset(
 
 
 class Survey(Struct, frozen=True):
-    """Protected entries below a root, nearest first; `complete` if nothing was left out."""
+    """Protected entries of a root and below it; `complete` if nothing was left out."""
 
     entries: tuple[str, ...]
     complete: bool
 
 
 class _Walk(Struct, frozen=True):
-    survey: Survey
+    below: frozenset[str]
+    complete: bool
     good_until: float
 
 
 class Surveyor:
-    """Remembers one walk per root. Thread-safe."""
+    """Remembers one walk per root. Thread-safe; blocks for at most a walk of the tree."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._walks: dict[str, _Walk] = {}
+        self._known: dict[str, frozenset[str]] = {}
         self._lock = Lock()
 
     def look(self, root: str) -> Survey:
-        """Blocks for at most a walk of the tree."""
         with self._lock:
-            walk = self._walks.get(root)
-            if walk is None or time.monotonic() >= walk.good_until:
-                walk = self._walks[root] = _walk(root)
-        nested = (path for path in walk.survey.entries if os.path.lexists(path))
-        return Survey(
-            tuple(dict.fromkeys((*own_entries(root), *nested))), complete=walk.survey.complete
-        )
+            walk = self._walk(root)
+        nested = sorted(path for path in walk.below if os.path.lexists(path))
+        return Survey((*own_entries(root), *nested), complete=walk.complete)
+
+    def new_below(self, root: str) -> Sequence[str]:
+        """What has come further down since the last call, or since the first look at `root`.
+
+        Not since a command began: the walk may be older, and would not be asked a second time.
+        """
+        with self._lock:
+            walk = self._walk(root)
+            known = self._known[root]
+            self._known[root] = known | walk.below
+        return sorted(path for path in walk.below - known if os.path.lexists(path))
+
+    def _walk(self, root: str) -> _Walk:
+        start = self._clock()
+        walk = self._walks.get(root)
+        if walk is None or start >= walk.good_until:
+            below, complete = _search(root)
+            now = self._clock()
+            walk = _Walk(below, complete, good_until=now + _REST_FACTOR * (now - start))
+            self._walks[root] = walk
+            self._known.setdefault(root, below)
+        return walk
 
 
 def own_entries(root: str) -> tuple[str, ...]:
@@ -66,17 +86,16 @@ def own_entries(root: str) -> tuple[str, ...]:
     )
 
 
-def _walk(root: str) -> _Walk:
-    start = time.monotonic()
+def _search(root: str) -> tuple[frozenset[str], bool]:
+    """Protected entries below `root`, without its own, and whether these are all."""
     found: list[str] = []
     todo = deque([root])
     for _ in range(_MOST_DIRECTORIES):
-        if not todo or len(found) >= _MOST_FOUND:
+        if not todo or len(found) > _MOST_FOUND:
             break
         _look_into(todo.popleft(), root, found, todo)
-    now = time.monotonic()
-    survey = Survey(tuple(found[:_MOST_FOUND]), complete=not todo)
-    return _Walk(survey, good_until=now + _REST_FACTOR * (now - start))
+    complete = not todo and len(found) <= _MOST_FOUND
+    return frozenset(found[:_MOST_FOUND]), complete
 
 
 def _look_into(directory: str, root: str, found: list[str], todo: deque[str]) -> None:
@@ -92,6 +111,7 @@ def _look_into(directory: str, root: str, found: list[str], todo: deque[str]) ->
         return
     for entry in listed:
         if is_protected_entry(entry.name, parent=parent):
-            found.append(entry.path)
+            if directory != root:
+                found.append(entry.path)
         elif entry.is_dir(follow_symlinks=False) and entry.name not in _VENDORED:
             todo.append(entry.path)
