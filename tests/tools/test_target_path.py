@@ -68,20 +68,20 @@ async def test_dots_behind_a_wildcard_are_refused(call: Caller, project: Path) -
         await call("glob", pattern="*/../../*.txt")
 
 
-def test_dots_are_taken_after_links_are_followed(
+async def test_dots_are_taken_after_links_are_followed(
     context: ToolContext, outside: Path, project: Path
 ) -> None:
     assert resolve_path("link/../x", context) == str(project.parent / "x")
 
 
-def test_a_tilde_is_the_home_of_the_asking_client(context: ToolContext) -> None:
+async def test_a_tilde_is_the_home_of_the_asking_client(context: ToolContext) -> None:
     assert resolve_path("~/notes", context) == f"{context.env['HOME']}/notes"
     assert resolve_path("~", context) == context.env["HOME"]
     assert resolve_path("a~b", context) == f"{context.cwd}/a~b"
 
 
 @pytest.mark.parametrize("path", ["", "  ", "a\0b"])
-def test_a_path_that_cannot_be_one_is_refused(path: str, context: ToolContext) -> None:
+async def test_a_path_that_cannot_be_one_is_refused(path: str, context: ToolContext) -> None:
     with pytest.raises(ToolError):
         resolve_path(path, context)
 

@@ -1,3 +1,6 @@
+import os
+import stat
+import sys
 from pathlib import Path
 
 import msgspec
@@ -92,3 +95,113 @@ async def test_a_refused_view_is_not_a_read(call: Caller, project: Path) -> None
     with pytest.raises(ToolError, match="binary"):
         await call("view", file_path="a")
     assert call.context.files.digest(f"{project}/a") is None
+
+
+async def test_a_missing_file_brings_up_to_three_names_like_it(call: Caller, project: Path) -> None:
+    for name in ("Reader.py", "reader_test.py", "header.py", "leader.py", "other.txt"):
+        (project / name).touch()
+    with pytest.raises(ToolError, match=r"no such file\. Did you mean 'Reader\.py'") as error:
+        await call("view", file_path="reader.py")
+    assert error.value.message.count(" or ") == 2
+    with pytest.raises(ToolError, match=r"no such file\.$"):
+        await call("view", file_path="zzz")
+    with pytest.raises(ToolError, match=r"no such file\.$"):
+        await call("view", file_path="no/such/directory")
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\x7fELF\2\1\1\0", "Linux program"),
+        (b"SQLite format 3\0", "SQLite database"),
+        (b"%PDF-1.7\n\0", "PDF"),
+        (b"\0" * 257 + b"ustar", "tar archive"),
+        (b"\0\0\0\x20ftypisom", "video"),
+        (b"\xff\xfeh\0i\0", "UTF-16"),
+        (b"a\0", "binary file"),
+        (b"a" * 9000 + b"\0", "binary file"),
+        (b"caf\xe9", "not UTF-8"),
+    ],
+)
+async def test_what_is_no_text_is_refused_with_what_it_seems_to_be(
+    call: Caller, project: Path, data: bytes, kind: str
+) -> None:
+    (project / "a").write_bytes(data)
+    with pytest.raises(ToolError, match=kind):
+        await call("view", file_path="a")
+
+
+@pytest.mark.parametrize("path", ["/dev/full", "/dev/zero", "/proc/self/pagemap", "fifo", "socket"])
+async def test_what_never_ends_or_never_begins_is_refused_at_once(
+    call: Caller, project: Path, path: str
+) -> None:
+    os.mkfifo(project / "fifo")
+    os.mknod(project / "socket", stat.S_IFSOCK | 0o600)
+    with pytest.raises(ToolError, match=r"not a regular file|made up by the kernel"):
+        await call("view", file_path=path)
+    for tool, arguments in (
+        ("write", {"content": "x"}),
+        ("edit", {"old_string": "a", "new_string": "b"}),
+    ):
+        with pytest.raises(ToolError, match=r"not a regular file|made up by the kernel"):
+            await call(tool, file_path=path, **arguments)
+
+
+async def test_a_negative_offset_counts_from_the_end(call: Caller, project: Path) -> None:
+    (project / "a").write_text("".join(f"line {number}\n" for number in range(1000)))
+    content = (await call("view", file_path="a", offset=-2)).content
+    assert content == "<file>\n   999|line 998\n  1000|line 999\n</file>"
+    everything = (await call("view", file_path="a", offset=-5000, limit=1)).content
+    assert "     1|line 0" in everything
+    assert "(1000 lines in all; continue with offset 1)" in everything
+
+
+HUGE = 1 << 30
+
+
+@pytest.fixture
+def huge(project: Path) -> Path:
+    """A gigabyte whose beginning and end are text; nobody may look at what is between."""
+    path = project / "huge"
+    line = b"0123456789 0123456789 0123456789\n"
+    with path.open("wb") as file:
+        file.write(b"first\nsecond\n" + line * 1000)
+        file.truncate(HUGE)
+        file.seek(HUGE - 40)
+        file.write(b"\nlast but two\nlast but one\r\nlast of all\n"[-40:])
+    return path
+
+
+def bytes_read() -> int:
+    """By this process, from anywhere."""
+    counters = Path("/proc/self/io").read_text().split()
+    return int(counters[counters.index("rchar:") + 1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts bytes as Linux does")
+async def test_the_last_lines_of_a_gigabyte_are_shown_without_reading_it(
+    call: Caller, huge: Path
+) -> None:
+    before = bytes_read()
+    content = (await call("view", file_path="huge", offset=-2)).content
+    first = (await call("view", file_path="huge", offset=1, limit=1)).content
+    assert bytes_read() - before < HUGE // 50
+    assert content == (
+        "<file>\n    -2|last but one\n    -1|last of all\n</file>\n"
+        "(numbers count from the end of this large file: -1 is the last line)"
+    )
+    assert first == "<file>\n     2|second\n</file>\n(more lines follow; continue with offset 2)"
+
+
+async def test_a_large_file_can_be_paged_backwards(call: Caller, huge: Path) -> None:
+    content = (await call("view", file_path="huge", offset=-3, limit=1)).content
+    assert "    -3|last but two\n" in content
+    assert "(more lines follow; continue with offset -2)" in content
+
+
+async def test_what_was_not_read_whole_is_not_known_well_enough_to_be_changed(
+    call: Caller, huge: Path
+) -> None:
+    await call("view", file_path="huge", offset=-2)
+    with pytest.raises(ToolError, match="larger than"):
+        await call("edit", file_path="huge", old_string="first", new_string="x")

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 import msgspec
 from msgspec import Struct, field
 
+from crush.config.schema import ToolLimits
 from crush.permissions.rules import Need
 from crush.sandbox.fence import Fence
 from crush.tools.jobs import Jobs
@@ -76,6 +77,7 @@ class ToolContext(Struct, frozen=True, kw_only=True):
         umask: of the asking client.
         tmp: the session's private directory, real and absolute; fenced commands see it as `/tmp`.
         fence: the limits of this call's commands; None: they run as the user.
+        limits: of `ls`, `grep` and `glob`, from the configuration.
         files, todos, jobs, asker, facts: of the session and its project.
         emit_output: takes text as it is produced, for people who watch; not for the model.
         escape: asks whether the call's command may run outside the fence, giving the reason; False
@@ -97,6 +99,7 @@ class ToolContext(Struct, frozen=True, kw_only=True):
     facts: Facts
     emit_output: Callable[[str], None]
     escape: Callable[[str], Awaitable[bool]]
+    limits: ToolLimits = ToolLimits()
 
 
 class ToolResult(Struct, frozen=True, kw_only=True):

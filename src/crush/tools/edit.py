@@ -2,24 +2,13 @@
 
 from typing import Annotated
 
-import anyio.to_thread
 from msgspec import Meta, Struct
 
-from crush.errors import ToolError
 from crush.permissions.rules import Need
 from crush.tools.base import ToolContext, ToolResult
-from crush.tools.edit_match import apply_edit
-from crush.tools.file_change import (
-    Planned,
-    change_need,
-    check_absent,
-    known_file,
-    link_note,
-    result_text,
-    save_change,
-)
-from crush.tools.line_diff import diff_lines
-from crush.tools.target_path import CallArgs, Shown, resolve_path, short_path
+from crush.tools.edit_match import Edited, apply_edit
+from crush.tools.file_change import FileChange, Planned, check_absent, file_to_edit
+from crush.tools.target_path import CallArgs, resolve_path
 from crush.wire.params import EditParams
 
 
@@ -41,12 +30,6 @@ class EditMetadata(Struct, frozen=True, kw_only=True, omit_defaults=True):
     new_content: str = ""
 
 
-class _Plan(Struct, frozen=True):
-    change: Planned
-    summary: str
-    note: str
-
-
 class EditTool:
     """One exact replacement, with tolerance for whitespace that it reports."""
 
@@ -56,46 +39,37 @@ class EditTool:
 
     def __init__(self, *, description: str) -> None:
         self.description = description
-        self._shown = Shown()
+        self._change = FileChange(tool=self.name, plan=_plan, params=EditParams)
 
     def needs(self, args: EditArgs, context: ToolContext) -> list[Need]:
-        change = _plan(args, context).change
-        self._shown.remember(args, change.path, change.digest)
-        return [change_need(self.name, change, context, params=EditParams)]
+        return self._change.needs(args, context)
 
     async def run(self, args: EditArgs, context: ToolContext) -> ToolResult:
-        return await anyio.to_thread.run_sync(self._edit, args, context)
-
-    def _edit(self, args: EditArgs, context: ToolContext) -> ToolResult:
-        plan = _plan(args, context)
-        change = plan.change
-        self._shown.check_content(args, change.path, change.digest)
-        save_change(change, context)
-        diff = diff_lines(change.old_text, change.after, short_path(change.path, context))
-        return ToolResult(
-            content=result_text(
-                f"{plan.summary} {change.path} (+{diff.additions} -{diff.removals})",
-                plan.note,
-                link_note(change),
-            ),
-            metadata=EditMetadata(
-                additions=diff.additions,
-                removals=diff.removals,
-                old_content=change.old_text,
-                new_content=change.after,
-            ),
-        )
+        return await self._change.run(args, context)
 
 
-def _plan(args: EditArgs, context: ToolContext) -> _Plan:
+def _plan(args: EditArgs, context: ToolContext) -> Planned:
     path = resolve_path(args.file_path, context)
     if not args.old_string:
         check_absent(path)
-        return _Plan(Planned(path=path, before=None, after=args.new_string), "Created", "")
-    before = known_file(path, context)
-    if before is None:
-        raise ToolError(f"{path!r} does not exist; an empty old_string creates it.")
-    edited = apply_edit(before.text, args.old_string, args.new_string, replace_all=args.replace_all)
-    change = Planned(path=path, before=before, after=edited.text)
-    plural = "" if edited.count == 1 else "s"
-    return _Plan(change, f"{edited.count} replacement{plural} in", edited.note)
+        edited = Edited(text=args.new_string, count=0)
+        before, summary = None, "Created"
+    else:
+        before = file_to_edit(path, context)
+        edited = apply_edit(
+            before.text, args.old_string, args.new_string, replace_all=args.replace_all
+        )
+        summary = f"{edited.count} replacement{'' if edited.count == 1 else 's'} in"
+    return Planned(
+        path=path,
+        before=before,
+        after=edited.text,
+        summary=summary,
+        notes=[edited.note],
+        metadata=lambda diff: EditMetadata(
+            additions=diff.additions,
+            removals=diff.removals,
+            old_content=before.text if before else "",
+            new_content=edited.text,
+        ),
+    )

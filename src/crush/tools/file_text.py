@@ -15,6 +15,7 @@ from typing import BinaryIO
 from msgspec import Struct
 
 from crush.errors import ToolError
+from crush.tools.file_kind import HEAD_BYTES, why_not_text
 from crush.tools.open_directory import OpenDirectory, containing
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -89,7 +90,7 @@ def open_regular(path: str) -> Iterator[BinaryIO]:
 def _opened(directory: OpenDirectory, name: str, path: str) -> Iterator[BinaryIO]:
     # Before opening: opening a device may already do something.
     refuse_irregular(directory.stat(name), path)
-    with open(directory.open(name, os.O_RDONLY), "rb", buffering=0) as file:
+    with open(directory.open(name, os.O_RDONLY), "rb") as file:
         refuse_irregular(os.fstat(file.fileno()), path)
         yield file
 
@@ -135,8 +136,8 @@ def _read(file: BinaryIO, path: str) -> FileBytes:
 
 
 def decode_text(data: bytes, path: str) -> str:
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise ToolError(f"{path!r} is UTF-16 text; only UTF-8 is supported.")
+    if why := why_not_text(data[:HEAD_BYTES]):
+        raise ToolError(f"{path!r} {why}.")
     if b"\0" in data:
         raise ToolError(f"{path!r} is a binary file.")
     try:

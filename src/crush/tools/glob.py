@@ -17,14 +17,15 @@ from crush.tools.target_path import (
     CallArgs,
     Shown,
     check_directory,
+    paths_shown,
     resolve_directory,
     resolve_path,
     short_path,
+    shown_path,
 )
 
 _MAX_RESULTS = 100
 _POOL = 20 * _MAX_RESULTS  # matches to choose the shortest from
-_LIMIT_S = 30
 
 
 class GlobArgs(CallArgs, frozen=True, kw_only=True, eq=False, weakref=True):
@@ -81,11 +82,12 @@ class GlobTool:
         ]
 
     async def run(self, args: GlobArgs, context: ToolContext) -> ToolResult:
-        prepared = await anyio.to_thread.run_sync(self._prepare, args, context)
-        found = await _find(prepared, context) if prepared else _Found([], truncated=False)
+        with paths_shown(context):
+            prepared = await anyio.to_thread.run_sync(self._prepare, args, context)
+            found = await _find(prepared, context) if prepared else _Found([], truncated=False)
         shown = sorted(found.paths, key=lambda path: (len(path), path))[:_MAX_RESULTS]
         truncated = found.truncated or len(found.paths) > _MAX_RESULTS
-        lines = [clean_text(path) for path in shown] or ["No files found"]
+        lines = [clean_text(shown_path(path, context)) for path in shown] or ["No files found"]
         if truncated:
             lines += ["", "(more files match or the time was up; use a narrower pattern or path)"]
         return ToolResult(
@@ -131,7 +133,7 @@ async def _find(prepared: _Prepared, context: ToolContext) -> _Found:
             found.append(path)
         return len(found) < _POOL
 
-    with anyio.move_on_after(_LIMIT_S):
+    with anyio.move_on_after(context.limits.glob.timeout):
         finished = await read_records(
             prepared.command,
             search=prepared.search,

@@ -20,11 +20,17 @@ from crush.tools.ripgrep import (
     search_command,
 )
 from crush.tools.search_worker import Search
-from crush.tools.target_path import CallArgs, Shown, resolve_directory, short_path
+from crush.tools.target_path import (
+    CallArgs,
+    Shown,
+    paths_shown,
+    resolve_directory,
+    short_path,
+    shown_path,
+)
 
 _MAX_MATCHES = 100
 _POOL = 20 * _MAX_MATCHES  # matches to choose the newest files from
-_LIMIT_S = 5
 
 
 class GrepArgs(CallArgs, frozen=True, kw_only=True, eq=False, weakref=True):
@@ -85,22 +91,11 @@ class GrepTool:
         ]
 
     async def run(self, args: GrepArgs, context: ToolContext) -> ToolResult:
-        prepared = await anyio.to_thread.run_sync(self._prepare, args, context)
-        search, collector = prepared.search, prepared.collector
-        finished: Finished | None = None
-        with anyio.move_on_after(_LIMIT_S):
-            finished = await read_records(
-                prepared.command,
-                search=search,
-                context=context,
-                separator=b"\n",
-                accept=collector.accept,
-            )
-        if finished and finished.errors and not collector.matches:
-            raise ToolError(finished.errors)
-        complete = finished is not None and finished.exit_code is not None
-        newest = await anyio.to_thread.run_sync(_newest_first, collector.matches)
-        return _result(newest, complete=complete, timed_out=finished is None)
+        with paths_shown(context):
+            prepared = await anyio.to_thread.run_sync(self._prepare, args, context)
+            finished = await _search(prepared, context)
+        newest = await anyio.to_thread.run_sync(_newest_first, prepared.collector.matches)
+        return _result(newest, finished, context)
 
     def _prepare(self, args: GrepArgs, context: ToolContext) -> "_Prepared":
         if not args.pattern:
@@ -131,6 +126,23 @@ class _Prepared(Struct, frozen=True):
     collector: MatchCollector
 
 
+async def _search(prepared: _Prepared, context: ToolContext) -> Finished | None:
+    """How the search ended; None if the time was up."""
+    collector = prepared.collector
+    with anyio.move_on_after(context.limits.grep.timeout):
+        finished = await read_records(
+            prepared.command,
+            search=prepared.search,
+            context=context,
+            separator=b"\n",
+            accept=collector.accept,
+        )
+        if finished.errors and not collector.matches:
+            raise ToolError(finished.errors)
+        return finished
+    return None
+
+
 def _newest_first(matches: Sequence[Match]) -> list[Match]:
     changed = {path: _changed_at(path) for path in {match.path for match in matches}}
     return sorted(matches, key=lambda match: (-changed[match.path], match.path, match.line))
@@ -143,8 +155,11 @@ def _changed_at(path: str) -> int:
         return 0
 
 
-def _result(matches: Sequence[Match], *, complete: bool, timed_out: bool) -> ToolResult:
+def _result(
+    matches: Sequence[Match], finished: Finished | None, context: ToolContext
+) -> ToolResult:
     shown = matches[:_MAX_MATCHES]
+    complete = finished is not None and finished.exit_code is not None
     truncated = not complete or len(matches) > len(shown)
     lines = [f"Found {len(shown)} matches" if shown else "No matches found"]
     path = ""
@@ -152,10 +167,11 @@ def _result(matches: Sequence[Match], *, complete: bool, timed_out: bool) -> Too
         if match.path != path:
             lines += [""] if path else []
             path = match.path
-            lines.append(f"{clean_text(path)}:")
+            lines.append(f"{clean_text(shown_path(path, context))}:")
         lines.append(f"  Line {match.line}, Char {match.column}: {match.text}")
     if truncated:
-        reason = f"stopped after {_LIMIT_S} s" if timed_out else "there are more matches"
+        limit_s = context.limits.grep.timeout
+        reason = "there are more matches" if finished else f"stopped after {limit_s:g} s"
         lines += ["", f"({reason}; use a narrower pattern or path)"]
     return ToolResult(
         content="\n".join(lines),

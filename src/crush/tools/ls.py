@@ -16,13 +16,14 @@ from crush.tools.target_path import (
     CallArgs,
     Shown,
     check_directory,
+    paths_shown,
     resolve_directory,
     short_path,
+    shown_path,
 )
 from crush.tools.tree_walk import Entry, walk_tree
 from crush.wire.params import LsParams
 
-_MAX_ENTRIES = 1000
 _LIMIT_S = 10
 
 
@@ -79,9 +80,9 @@ class LsTool:
     async def run(self, args: LsArgs, context: ToolContext) -> ToolResult:
         found = _Found(entries=[])
         complete = False
-        with anyio.move_on_after(_LIMIT_S):
+        with paths_shown(context), anyio.move_on_after(_LIMIT_S):
             complete = await anyio.to_thread.run_sync(self._list, args, context, found)
-        return _result(found, complete=complete)
+        return _result(found, context, complete=complete)
 
     def _list(self, args: LsArgs, context: ToolContext, found: _Found) -> bool:
         """Fills `found` in a thread, which a cancellation ends; whether that is all."""
@@ -91,15 +92,17 @@ class LsTool:
         rules = rules_for(root, context.env, extra=args.ignore)
         found.root = root
         check = anyio.from_thread.check_cancelled
-        for entry in walk_tree(root, rules, hidden=True, depth=max(args.depth, 0), check=check):
-            if len(found.entries) == _MAX_ENTRIES:
+        limits = context.limits.ls
+        depth = args.depth if args.depth > 0 else limits.max_depth
+        for entry in walk_tree(root, rules, hidden=True, depth=depth, check=check):
+            if len(found.entries) == limits.max_items:
                 return False
             found.entries.append(entry)
         return True
 
 
-def _result(found: _Found, *, complete: bool) -> ToolResult:
-    lines = [f"- {clean_text(found.root)}/", *_tree(found.entries)]
+def _result(found: _Found, context: ToolContext, *, complete: bool) -> ToolResult:
+    lines = [f"- {clean_text(shown_path(found.root, context))}/", *_tree(found.entries)]
     if not complete:
         lines = [
             f"(cut after {len(found.entries)} entries; list a subdirectory for more)",

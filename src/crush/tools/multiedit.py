@@ -2,24 +2,14 @@
 
 from collections.abc import Sequence
 
-import anyio.to_thread
 from msgspec import Struct
 
 from crush.errors import ToolError
 from crush.permissions.rules import Need
 from crush.tools.base import ToolContext, ToolResult
 from crush.tools.edit_match import apply_edit
-from crush.tools.file_change import (
-    Planned,
-    change_need,
-    check_absent,
-    known_file,
-    link_note,
-    result_text,
-    save_change,
-)
-from crush.tools.line_diff import diff_lines
-from crush.tools.target_path import CallArgs, Shown, resolve_path, short_path
+from crush.tools.file_change import FileChange, Planned, check_absent, file_to_edit
+from crush.tools.target_path import CallArgs, resolve_path
 from crush.wire.params import MultieditParams
 
 
@@ -57,13 +47,6 @@ class MultieditMetadata(Struct, frozen=True, kw_only=True, omit_defaults=True):
     edits_failed: Sequence[FailedEdit] = ()
 
 
-class _Plan(Struct, frozen=True):
-    change: Planned
-    applied: int
-    notes: list[str]
-    failed: list[FailedEdit]
-
-
 class MultieditTool:
     """All edits that are possible make one atomic write."""
 
@@ -73,57 +56,60 @@ class MultieditTool:
 
     def __init__(self, *, description: str) -> None:
         self.description = description
-        self._shown = Shown()
+        self._change = FileChange(tool=self.name, plan=_plan, params=MultieditParams)
 
     def needs(self, args: MultieditArgs, context: ToolContext) -> list[Need]:
-        change = _plan(args, context).change
-        self._shown.remember(args, change.path, change.digest)
-        return [change_need(self.name, change, context, params=MultieditParams)]
+        return self._change.needs(args, context)
 
     async def run(self, args: MultieditArgs, context: ToolContext) -> ToolResult:
-        return await anyio.to_thread.run_sync(self._edit, args, context)
-
-    def _edit(self, args: MultieditArgs, context: ToolContext) -> ToolResult:
-        plan = _plan(args, context)
-        change = plan.change
-        self._shown.check_content(args, change.path, change.digest)
-        save_change(change, context)
-        diff = diff_lines(change.old_text, change.after, short_path(change.path, context))
-        return ToolResult(
-            content=result_text(
-                f"{plan.applied} of {len(args.edits)} edits applied to {change.path} "
-                f"(+{diff.additions} -{diff.removals})",
-                *plan.notes,
-                *_reports(plan.failed),
-                link_note(change),
-            ),
-            metadata=MultieditMetadata(
-                additions=diff.additions,
-                removals=diff.removals,
-                old_content=change.old_text,
-                new_content=change.after,
-                edits_applied=plan.applied,
-                edits_failed=plan.failed,
-            ),
-        )
+        return await self._change.run(args, context)
 
 
-def _plan(args: MultieditArgs, context: ToolContext) -> _Plan:
+class _Applied(Struct, frozen=True):
+    """The text after all edits that were possible, and what became of each."""
+
+    text: str
+    count: int
+    notes: list[str]
+    failed: list[FailedEdit]
+
+
+def _plan(args: MultieditArgs, context: ToolContext) -> Planned:
     if not args.edits:
         raise ToolError("edits is empty.")
     path = resolve_path(args.file_path, context)
-    creates = not args.edits[0].old_string
-    if creates:
-        check_absent(path)
-        before = None
+    before = None
+    if args.edits[0].old_string:
+        before = file_to_edit(path, context)
     else:
-        before = known_file(path, context)
-        if before is None:
-            raise ToolError(f"{path!r} does not exist; an empty first old_string creates it.")
-    text = before.text if before else args.edits[0].new_string
+        check_absent(path)
+    applied = _apply(args.edits, before.text if before else None)
+    if before is not None and applied.text == before.text:
+        raise ToolError("The edits change nothing when all are applied.")
+    return Planned(
+        path=path,
+        before=before,
+        after=applied.text,
+        summary=f"{applied.count} of {len(args.edits)} edits applied to",
+        notes=[*applied.notes, *_reports(applied.failed)],
+        metadata=lambda diff: MultieditMetadata(
+            additions=diff.additions,
+            removals=diff.removals,
+            old_content=before.text if before else "",
+            new_content=applied.text,
+            edits_applied=applied.count,
+            edits_failed=applied.failed,
+        ),
+    )
+
+
+def _apply(edits: Sequence[EditOperation], text: str | None) -> _Applied:
+    """In order, each on what the one before left; the first makes the text if there is none."""
+    first = 1 if text is None else 0
+    text = edits[0].new_string if text is None else text
     notes: list[str] = []
     failed: list[FailedEdit] = []
-    for index, edit in enumerate(args.edits[creates:], start=1 + creates):
+    for index, edit in enumerate(edits[first:], start=first + 1):
         try:
             edited = apply_edit(
                 text, edit.old_string, edit.new_string, replace_all=edit.replace_all
@@ -134,16 +120,9 @@ def _plan(args: MultieditArgs, context: ToolContext) -> _Plan:
         text = edited.text
         if edited.note:
             notes.append(f"Edit {index}: {edited.note}")
-    if len(failed) == len(args.edits):
+    if len(failed) == len(edits):
         raise ToolError("\n".join(("No edit could be applied.", *_reports(failed))))
-    if before is not None and text == before.text:
-        raise ToolError("The edits change nothing when all are applied.")
-    return _Plan(
-        Planned(path=path, before=before, after=text),
-        len(args.edits) - len(failed),
-        notes,
-        failed,
-    )
+    return _Applied(text, len(edits) - len(failed), notes, failed)
 
 
 def _reports(failed: Sequence[FailedEdit]) -> list[str]:

@@ -4,8 +4,10 @@ Paths are resolved through symlinks before anything is judged. `Shown` ties `run
 resolved: a link that was turned, or a file that changed, while a person decided is noticed.
 """
 
+import contextlib
 import os
 import weakref
+from collections.abc import Iterator
 
 from msgspec import Struct
 
@@ -13,6 +15,9 @@ from crush import paths
 from crush.errors import ToolError
 from crush.permissions.rules import is_within
 from crush.tools.base import ToolContext
+
+_TMP = "/tmp"  # noqa: S108 - what fenced commands call the directory of their session
+_MAX_TURNS = 8
 
 
 class CallArgs(Struct, frozen=True, kw_only=True, eq=False, weakref=True):
@@ -58,7 +63,45 @@ def resolve_path(path: str, context: ToolContext) -> str:
         raise ToolError("The path contains a NUL character.")
     if path == "~" or path.startswith("~/"):
         path = paths.home(context.env) + path[1:]
-    return os.path.realpath(os.path.join(context.cwd, path))
+    target = _as_fenced(os.path.join(context.cwd, path), context)
+    for _ in range(_MAX_TURNS):
+        real = os.path.realpath(target)
+        target = _as_fenced(real, context)
+        if target == real:
+            return real
+    raise ToolError(f"The links of {path!r} lead in circles.")
+
+
+def _as_fenced(path: str, context: ToolContext) -> str:
+    """Where `path` leads for a fenced command: its `/tmp` is the session's own directory."""
+    plain = os.path.normpath(path)
+    if context.fence is None or not is_within(plain, _TMP):
+        return path
+    # What the fence mounts below `/tmp` is itself there.
+    mounted = (context.tmp, context.cwd, context.fence.root, *context.fence.writable)
+    if any(is_within(plain, place) for place in mounted):
+        return path
+    # Dots are for `realpath` to follow, after the links before them.
+    rest = path if path.startswith(f"{_TMP}/") else plain
+    return context.tmp + rest.removeprefix(_TMP)
+
+
+def shown_path(path: str, context: ToolContext) -> str:
+    """A real path as the model and fenced commands name it."""
+    if context.fence is not None and is_within(path, context.tmp):
+        return _TMP + path.removeprefix(context.tmp)
+    return path
+
+
+@contextlib.contextmanager
+def paths_shown(context: ToolContext) -> Iterator[None]:
+    """Errors that leave this block name files as `shown_path` does."""
+    try:
+        yield
+    except ToolError as exc:
+        if context.fence is None or context.tmp not in exc.message:
+            raise
+        raise ToolError(exc.message.replace(context.tmp, _TMP)) from exc
 
 
 def resolve_directory(path: str, context: ToolContext) -> str:
@@ -68,7 +111,9 @@ def resolve_directory(path: str, context: ToolContext) -> str:
 
 def short_path(path: str, context: ToolContext) -> str:
     """Relative to the working directory when inside it, as people and diffs name files."""
-    return os.path.relpath(path, context.cwd) if is_within(path, context.cwd) else path
+    if is_within(path, context.cwd):
+        return os.path.relpath(path, context.cwd)
+    return shown_path(path, context)
 
 
 def containing_directory(path: str) -> str:

@@ -1,5 +1,9 @@
-"""`view`: a section of a text file with line numbers; what it reads may be edited afterwards."""
+"""`view`: a section of a text file with line numbers, or an image.
 
+What it shows whole may be edited afterwards.
+"""
+
+import os
 from typing import Annotated
 
 import anyio.to_thread
@@ -9,18 +13,22 @@ from crush.errors import ToolError
 from crush.permissions.rules import Need
 from crush.tools.base import ToolContext, ToolResult
 from crush.tools.clean_text import clean_text
-from crush.tools.file_text import load_text
+from crush.tools.file_kind import HEAD_BYTES, image_type
+from crush.tools.file_text import digest_of, exists, load_bytes, open_regular
+from crush.tools.image_file import fit_image
+from crush.tools.similar_names import did_you_mean
 from crush.tools.target_path import (
     CallArgs,
     Shown,
     containing_directory,
+    paths_shown,
     resolve_path,
     short_path,
 )
+from crush.tools.text_section import MAX_LINE_CHARS, Section, load_section
 from crush.wire.params import ViewParams
 
 _DEFAULT_LINES = 200
-_MAX_LINE_CHARS = 2000
 _MAX_SECTION_BYTES = 200 * 1024
 
 
@@ -28,7 +36,7 @@ class ViewArgs(CallArgs, frozen=True, kw_only=True, eq=False, weakref=True):
     """Arguments of `view`."""
 
     file_path: str
-    offset: Annotated[int, Meta(description="first line, counted from 0")] = 0
+    offset: Annotated[int, Meta(description="first line from 0; negative: from the end")] = 0
     limit: Annotated[int, Meta(description="lines, default 200")] = 0
 
 
@@ -39,13 +47,8 @@ class ViewMetadata(Struct, frozen=True, kw_only=True):
     content: str
 
 
-class _Section(Struct, frozen=True):
-    lines: list[str]
-    total: int
-
-
 class ViewTool:
-    """Reads text; other files are refused with the reason."""
+    """Reads text and images; other files are refused with the reason."""
 
     name = "view"
     args_type = ViewArgs
@@ -74,47 +77,65 @@ class ViewTool:
         return await anyio.to_thread.run_sync(self._view, args, context)
 
     def _view(self, args: ViewArgs, context: ToolContext) -> ToolResult:
-        path = resolve_path(args.file_path, context)
-        self._shown.check_path(args, path)
-        file = load_text(path)
-        offset = max(args.offset, 0)
-        section = _section(file.text, offset, args.limit if args.limit > 0 else _DEFAULT_LINES)
-        content = _checked_size("\n".join(section.lines), path)
-        context.files.record(path, file.digest)
-        numbered = [f"{offset + 1 + index:6d}|{line}" for index, line in enumerate(section.lines)]
-        return ToolResult(
-            content="\n".join(("<file>", *numbered, "</file>", *_note(section, offset))),
-            metadata=ViewMetadata(file_path=path, content=content),
-        )
+        with paths_shown(context):
+            path = resolve_path(args.file_path, context)
+            self._shown.check_path(args, path)
+            if not exists(path):
+                raise ToolError(f"{path!r} cannot be read: no such file.{did_you_mean(path)}")
+            if mime_type := _image_type(path):
+                return _image(path, mime_type, context)
+            limit = args.limit if args.limit > 0 else _DEFAULT_LINES
+            section = load_section(path, offset=args.offset, limit=limit)
+            return _text(path, section, context)
 
 
-def _section(text: str, offset: int, limit: int) -> _Section:
-    lines = text.split("\n")
-    if not lines[-1]:
-        lines.pop()  # what follows the last newline is not a line
-    if offset and offset >= len(lines):
-        raise ToolError(f"offset {offset} is past the end: the file has {len(lines)} lines.")
-    return _Section([_shown_line(line) for line in lines[offset : offset + limit]], len(lines))
+def _image_type(path: str) -> str:
+    if os.path.isdir(path):
+        raise ToolError(f"{path!r} is a directory; use ls.")
+    with open_regular(path) as file:
+        return image_type(file.read(HEAD_BYTES))
 
 
-def _shown_line(line: str) -> str:
-    cleaned = clean_text(line.removesuffix("\r"))
-    return cleaned if len(cleaned) <= _MAX_LINE_CHARS else cleaned[:_MAX_LINE_CHARS] + "..."
+def _image(path: str, mime_type: str, context: ToolContext) -> ToolResult:
+    data = load_bytes(path).data
+    image = fit_image(data, mime_type, path)
+    context.files.record(path, digest_of(data))
+    return ToolResult(
+        content=image.description,
+        data=image.data,
+        mime_type=image.mime_type,
+        metadata=ViewMetadata(file_path=path, content=""),
+    )
 
 
-def _checked_size(content: str, path: str) -> str:
+def _text(path: str, section: Section, context: ToolContext) -> ToolResult:
+    lines = [_shown_line(line) for line in section.lines]
+    content = "\n".join(lines)
     if len(content.encode()) > _MAX_SECTION_BYTES:
         raise ToolError(
             f"This section of {path!r} is larger than {_MAX_SECTION_BYTES // 1024} KiB; "
             "use a smaller limit, or grep."
         )
-    return content
+    context.files.record(path, section.digest)
+    numbered = [f"{section.first + index:6d}|{line}" for index, line in enumerate(lines)]
+    return ToolResult(
+        content="\n".join(("<file>", *numbered, "</file>", *_note(section))),
+        metadata=ViewMetadata(file_path=path, content=content),
+    )
 
 
-def _note(section: _Section, offset: int) -> list[str]:
-    end = offset + len(section.lines)
-    if not section.total:
+def _shown_line(line: str) -> str:
+    cleaned = clean_text(line.removesuffix("\r"))
+    return cleaned if len(cleaned) <= MAX_LINE_CHARS else cleaned[:MAX_LINE_CHARS] + "..."
+
+
+def _note(section: Section) -> list[str]:
+    if not section.lines:
         return ["(the file is empty)"]
-    if end < section.total:
-        return [f"({section.total} lines in all; continue with offset {end})"]
-    return []
+    from_the_end = section.first < 0
+    following = section.first + len(section.lines) - (0 if from_the_end else 1)
+    count = "more lines follow" if section.total is None else f"{section.total} lines in all"
+    notes = [f"({count}; continue with offset {following})"] if section.more else []
+    if from_the_end:
+        notes.append("(numbers count from the end of this large file: -1 is the last line)")
+    return notes
