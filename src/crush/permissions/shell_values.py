@@ -15,28 +15,25 @@ ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 
 
 def word_value(raw: str, *, value: str, shape: str, assigned: bool) -> Word:
-    """The word; bash makes neither globs nor brace lists nor several words of what is `assigned`.
+    """The word; a value that is `assigned` is neither split nor matched against files.
 
     A text that begins with `~` always means the home directory, as it is written: `~user`, `~+` and
     a name that really begins with a tilde (`'~'/x`) have none.
     """
-    firm = [at for at in (_tilde_at(raw, value, shape, assigned), value.find(UNKNOWN)) if at >= 0]
-    if assigned:
-        return _word(raw, value, unsure=firm, splits=False, glob="")
-    braces, glob = _braces_at(shape), _glob_at(shape)
-    if braces >= 0:
-        firm.append(braces)
-    splits = braces >= 0 or glob >= 0 or UNKNOWN in shape
-    if glob < 0:
-        return _word(raw, value, unsure=firm, splits=splits, glob="")
-    pattern = "" if firm else _pattern(value, shape)
-    return _word(raw, value, unsure=[*firm, glob], splits=splits, glob=pattern)
-
-
-def _word(raw: str, value: str, *, unsure: list[int], splits: bool, glob: str) -> Word:
+    tilde = _tilde_at(raw, value, shape, assigned=assigned)
+    braces = _braces_at(shape)  # in assigned values too: `export a={b,c}` is two words
+    firm = [at for at in (tilde, braces, value.find(UNKNOWN)) if at >= 0]
+    glob = -1 if assigned else _glob_at(shape)
+    unsure = [*firm, glob] if glob >= 0 else firm
     if not unsure:
-        return Word(raw=raw, text=value, prefix=value, splits=splits)
-    return Word(raw=raw, text=None, prefix=value[: min(unsure)], splits=splits, glob=glob)
+        return Word(raw=raw, text=value, prefix=value)
+    return Word(
+        raw=raw,
+        text=None,
+        prefix=value[: min(unsure)],
+        splits=not assigned and (glob >= 0 or braces >= 0 or UNKNOWN in shape),
+        glob=_pattern(value, shape) if glob >= 0 and not firm else "",
+    )
 
 
 def _glob_at(shape: str) -> int:
@@ -56,12 +53,12 @@ def _braces_at(shape: str) -> int:
     return begin if inner and shape.find("}", min(inner)) >= 0 else -1
 
 
-def _tilde_at(raw: str, value: str, shape: str, assigned: bool) -> int:
+def _tilde_at(raw: str, value: str, shape: str, *, assigned: bool) -> int:
     """Where a tilde means anything but the home directory at the word's beginning."""
     if value.startswith("~") and not (raw.startswith("~") and raw[1:2] in ("", "/")):
         return 0
     if assigned or ASSIGNMENT.match(shape):
-        later = [at for at in (shape.find(":~"), shape.find("=~")) if at >= 0]
+        later = [at + 1 for at in (shape.find(":~"), shape.find("=~")) if at >= 0]
         return min(later, default=-1)
     return -1
 
