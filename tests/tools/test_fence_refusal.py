@@ -21,6 +21,7 @@ def judged(
     return refusal(
         kind=kind,
         fence=fence,
+        cwd="/work",
         exit_code=exit_code,
         stdout=text if on_stdout else "",
         stderr="" if on_stdout else text,
@@ -45,7 +46,7 @@ def judged(
     ],
 )
 def test_a_write_that_was_stopped_is_seen(text: str) -> None:
-    assert judged(text).startswith("writing outside the workspace (")
+    assert judged(text).startswith("a write (")
     assert judged(text, exit_code=0) == ""
     assert judged(text, kind="none") == ""
 
@@ -83,11 +84,16 @@ def test_a_network_that_is_switched_off_is_seen(text: str) -> None:
     ],
 )
 def test_a_fence_without_mounts_is_recognised_where_the_user_could_have_written(text: str) -> None:
-    assert judged(text, kind="landlock").startswith("writing outside the workspace (")
+    assert judged(text, kind="landlock").startswith("a write (")
     assert judged(text, kind="landlock", may_write=False) == ""
     assert judged(text, kind="bubblewrap") == ""
-    inside = text.replace("/usr/x", "/work/x")
-    assert judged(inside, kind="landlock") == ""
+    protected = text.replace("/usr/x", ".git/config")
+    assert judged(protected, kind="landlock").startswith("a write (")
+
+
+def test_a_script_that_is_not_executable_was_not_refused_by_the_fence() -> None:
+    text = "bash: line 1: ./x.sh: Permission denied"
+    assert judged(text, kind="landlock", exit_code=126) == ""
 
 
 @pytest.mark.parametrize(

@@ -197,6 +197,7 @@ async def _ended(process: ShellProcess, context: ToolContext) -> _Done:
             lambda: refusal(
                 kind=process.kind,
                 fence=fence,
+                cwd=process.order.cwd,
                 exit_code=process.exit_code,
                 stdout=stdout,
                 stderr=stderr,

@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable
 
 # Sequences begin with ESC and a letter or with one C1 character; CAN and SUB break them off.
-_PAYLOAD = r"[^\x07\x18\x1a\x1b\x9c\n]*"
-_LONG_PAYLOAD = r"[^\x18\x1a\x1b\x9c]*"
+# A payload holds no other beginning, so that no text is read twice.
+_PAYLOAD = r"[^\x07\x18\x1a\x1b\x80-\x9f\n]*"
+_LONG_PAYLOAD = r"[^\x18\x1a\x1b\x80-\x9f]*"
 _ESCAPE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
     rf"|(?:\x1b\]|\x9d){_PAYLOAD}(?:\x07|\x1b\\|\x9c)"  # OSC: titles, links, the clipboard

@@ -5,6 +5,7 @@ the program's own message. Only lines in the form of a program's last words coun
 end of what it said: a report of tests may quote them anywhere.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator
 
@@ -14,6 +15,7 @@ from crush.sandbox.fence import Fence, SandboxKind
 _LAST_ERRORS = 20
 _LAST_OUTPUT = 3
 _LINE_CHARS = 300
+_NOT_EXECUTABLE = 126
 
 _PROGRAM = r"(?:[\w./+-]*/)?[\w.+-]+"
 _READ_ONLY = re.compile(
@@ -37,10 +39,10 @@ _NETWORK = re.compile(
 _LOCAL = re.compile(r"\b(?:localhost|127\.\d+\.\d+\.\d+)\b|::1\b")
 # Where a fence is no mount, the kernel's refusal looks like one of ordinary permissions.
 _DENIED = re.compile(
-    rf"{_PROGRAM}: (?:.*: )?(?P<path>/[^:]+): (?:permission denied|operation not permitted)"
-    rf"|{_PROGRAM}: .*['\u2018](?P<quoted>/[^'\u2019]+)['\u2019]: "
+    rf"{_PROGRAM}: (?:.*: )?(?P<path>[^:\s]+): (?:permission denied|operation not permitted)"
+    rf"|{_PROGRAM}: .*['\u2018](?P<quoted>[^'\u2019]+)['\u2019]: "
     r"(?:permission denied|operation not permitted)"
-    r"|PermissionError: \[Errno (?:1|13)\] .*: '(?P<python>/[^']+)'",
+    r"|PermissionError: \[Errno (?:1|13)\] .*: '(?P<python>[^']+)'",
     re.IGNORECASE,
 )
 
@@ -49,6 +51,7 @@ def refusal(
     *,
     kind: SandboxKind,
     fence: Fence,
+    cwd: str,
     exit_code: int,
     stdout: str,
     stderr: str,
@@ -62,11 +65,13 @@ def refusal(
         return ""
     for line in _last_words(stdout, stderr):
         if _READ_ONLY.fullmatch(line):
-            return f"writing outside the workspace ({line})"
+            return f"a write ({line})"
         if not fence.network and _NETWORK.fullmatch(line) and not _LOCAL.search(line):
             return f"the network ({line})"
-        if kind != "bubblewrap" and _was_denied(line, fence, may_write):
-            return f"writing outside the workspace ({line})"
+        if kind != "bubblewrap" and _was_denied(
+            line, fence=fence, cwd=cwd, exit_code=exit_code, may_write=may_write
+        ):
+            return f"a write ({line})"
     return ""
 
 
@@ -76,10 +81,13 @@ def _last_words(stdout: str, stderr: str) -> Iterator[str]:
         yield from (line[:_LINE_CHARS] for line in lines[-count:])
 
 
-def _was_denied(line: str, fence: Fence, may_write: Callable[[str], bool]) -> bool:
+def _was_denied(
+    line: str, *, fence: Fence, cwd: str, exit_code: int, may_write: Callable[[str], bool]
+) -> bool:
     found = _DENIED.fullmatch(line)
     if found is None:
         return False
-    path = next(filter(None, found.groups()))
+    path = os.path.normpath(os.path.join(cwd, next(filter(None, found.groups()))))
     inside = any(is_within(path, place) for place in (fence.root, fence.tmp, *fence.writable))
-    return not inside and may_write(path)
+    # Inside it may be a script that is not executable; otherwise it is something protected.
+    return not (inside and exit_code == _NOT_EXECUTABLE) and may_write(path)
