@@ -105,7 +105,12 @@ def test_a_head_with_a_common_directory_elsewhere_is_one_too(tmp_path: Path) -> 
         *("/p/.env", "/p/.env.local", "/p/.env.production", "/p/prod.env", "/p/.envrc", "/p/.ENV"),
         *("/home/a/.ssh/config", "/home/a/.ssh/id_ed25519", "/home/a/.aws/credentials"),
         *("/home/a/.gnupg/x", "/home/a/.netrc", "/home/a/.config/gcloud/x.db", "/home/a/.azure/t"),
-        *("/home/a/.kube/config", "/home/a/.docker/config.json", "/home/a/.npmrc", "/root/.pypirc"),
+        *(
+            "/home/a/.kube/config",
+            "/home/a/.docker/config.json",
+            "/home/a/.npmrc",
+            "/home/a/.pypirc",
+        ),
         *("/home/a/.git-credentials", "/p/server.pem", "/p/id_rsa", "/p/tls.key", "/p/store.p12"),
         *("/etc/shadow", "/etc/ssl/private/x", "/etc/ssh/ssh_host_rsa_key", "/run/secrets/token"),
         *("/proc/1/environ", "/proc/self/environ", "/proc/1/task/2/environ", "/proc/9/mem"),

@@ -14,6 +14,8 @@ import sys
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 PTRACE_SEIZE, PTRACE_DETACH = 0x4206, 17
+KEYCTL = {"x86_64": 250, "aarch64": 219}[os.uname().machine]
+KEYCTL_GET_KEYRING_ID, SESSION_KEYRING = 0, -3
 NEW_USER, NEW_MOUNTS = 0x10000000, 0x00020000
 
 
@@ -22,6 +24,8 @@ class FailedError(Exception):
 
 
 class Attacks:
+    """Each public method of those below is one."""
+
     def __init__(self, at: "dict[str, str]") -> None:
         self.at = at
         self.root = at["root"]
@@ -30,6 +34,10 @@ class Attacks:
 
     def file(self, *parts: str) -> str:
         return os.path.join(self.root, *parts)
+
+
+class OutsideAttacks(Attacks):
+    """On files that are not the command's."""
 
     def write_outside(self) -> None:
         create(os.path.join(self.outside, "new"))
@@ -71,6 +79,10 @@ class Attacks:
         )
         check(done.returncode)
 
+
+class ServerAttacks(Attacks):
+    """On the server: its socket, its secrets, its process."""
+
     def own_socket(self) -> None:
         with socket.socket(socket.AF_UNIX) as outgoing:
             outgoing.connect(self.at["socket"])
@@ -97,6 +109,10 @@ class Attacks:
 
     def signal_server(self) -> None:
         os.kill(self.server, signal.SIGCONT)
+
+
+class WorkspaceAttacks(Attacks):
+    """On what is protected where the command may write."""
 
     def move_git(self) -> None:
         os.rename(self.file(".git"), self.file("moved"))
@@ -141,6 +157,10 @@ class Attacks:
         os.rename(self.file(".vscode"), self.file(".vs"))
         os.rename(self.file(".vs"), self.file(".vscode"))
 
+
+class KernelAttacks(Attacks):
+    """On the fence itself."""
+
     def mount(self) -> None:
         mount_on(self.file("src"))
 
@@ -155,8 +175,19 @@ class Attacks:
             os._exit(0)
         check(os.waitpid(pid, 0)[1])
 
+    def session_keys(self) -> None:
+        check(LIBC.syscall(KEYCTL, KEYCTL_GET_KEYRING_ID, SESSION_KEYRING, 1) < 0)
+
     def make_device(self) -> None:
         os.mknod(self.file("src", "disk"), 0o60600, os.makedev(254, 0))
+
+
+EVERY = {
+    name: kind
+    for kind in (OutsideAttacks, ServerAttacks, WorkspaceAttacks, KernelAttacks)
+    for name in vars(kind)
+    if not name.startswith("_")
+}
 
 
 def create(path: str) -> None:
@@ -188,10 +219,10 @@ def mount_on(directory: str) -> None:
 
 
 def main() -> None:
-    attacks = Attacks(json.loads(sys.argv[1]))
-    for name in [name for name in vars(Attacks) if not name.startswith("_") and name != "file"]:
+    at = json.loads(sys.argv[1])
+    for name, kind in EVERY.items():
         try:
-            getattr(attacks, name)()
+            getattr(kind(at), name)()
         except (OSError, FailedError):
             continue
         print(name, flush=True)  # noqa: T201 - its output

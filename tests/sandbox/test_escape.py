@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.sandbox.attacks import Attacks
+from tests.sandbox.attacks import EVERY
 from tests.sandbox.yard import Yard, fill, interpreter, kinds, new_yard
 
 PROJECT = Path(__file__).parents[2]
 NOBODY = 65534
-EVERY = {name for name in vars(Attacks) if not name.startswith("_") and name != "file"}
 ROOT_ONLY = {"write_usr", "core_pattern", "mount", "make_device"}
 USERS = [os.getuid(), *([NOBODY] if os.getuid() == 0 else [])]
 

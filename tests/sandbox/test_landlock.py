@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from crush.sandbox.kernel import machine
-from crush.sandbox.seccomp import no_sockets
+from crush.sandbox.seccomp import KEYRINGS, SOCKETS, refusing
 from tests.sandbox.yard import Yard, interpreter, kinds, new_yard, run, shell
 
 pytestmark = pytest.mark.skipif("landlock" not in kinds(), reason="the kernel has none")
@@ -81,7 +81,7 @@ async def test_git_shows_and_does_not_commit(yard: Yard) -> None:
 
 
 def test_the_filter_is_whole_steps_with_jumps_that_stay_inside() -> None:
-    program = no_sockets(machine())
+    program = refusing(machine(), SOCKETS, KEYRINGS)
     assert len(program) % 8 == 0
     steps = [program[at : at + 8] for at in range(0, len(program), 8)]
     for number, step in enumerate(steps):

@@ -66,11 +66,15 @@ def wrap(*, fence: Fence, layout: Layout, cwd: str, env: Mapping[str, str]) -> W
     )
 
 
-def write_arguments(arguments: Iterable[str]) -> int:
-    """A descriptor to read them from; the caller closes it."""
+def joined(arguments: Iterable[str]) -> bytes:
+    """As `--args` reads them."""
+    return b"".join(os.fsencode(argument) + b"\0" for argument in arguments)
+
+
+def memory_file(text: bytes) -> int:
+    """A descriptor to read `text` from; the caller closes it."""
     if sys.platform != "linux":
         raise OSError("bubblewrap needs Linux")
-    text = b"".join(os.fsencode(argument) + b"\0" for argument in arguments)
     fd = os.memfd_create("crush-fence")
     try:
         with open(fd, "wb", closefd=False) as file:

@@ -1,23 +1,25 @@
-"""A filter of system calls: no sockets but pairs, and no ring that would make them unseen.
+"""Filters of system calls, for what neither mounts nor Landlock know: sockets and keyrings.
 
-Landlock lets `connect` pass, to any address and to our own socket. `socketpair` is another call and
-stays: it reaches nobody.
+Landlock lets `connect` pass, to any address and to our own socket, so there no socket can be made,
+and no ring that would make one unseen. `socketpair` is another call and stays: it reaches nobody.
 """
 
 import struct
+from collections.abc import Mapping
 
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | 1  # EPERM
 _NUMBER_AT, _ARCHITECTURE_AT = 0, 4
 _ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-_SOCKET = {"x86_64": 41, "aarch64": 198}
-_IO_URING_SETUP = 425
+# The user's keys in the kernel: they belong to whoever has the uid, in a namespace too.
+KEYRINGS = {"x86_64": (248, 249, 250), "aarch64": (217, 218, 219)}
+SOCKETS = {"x86_64": (41, 425), "aarch64": (198, 425)}  # socket, io_uring_setup
 _X32 = 0x40000000  # other numbers for the same calls
 
 
-def no_sockets(machine: str) -> bytes:
-    """The program for `machine`, a name that `kernel.machine` gave."""
-    refused = (_SOCKET[machine], _IO_URING_SETUP)
+def refusing(machine: str, *tables: Mapping[str, tuple[int, ...]]) -> bytes:
+    """The program that refuses the calls of `tables` on `machine`, a name that it gave itself."""
+    refused = [number for table in tables for number in table[machine]]
     checks = [_step(_JUMP_EQUAL, number, yes=len(refused) - i) for i, number in enumerate(refused)]
     return b"".join(
         [

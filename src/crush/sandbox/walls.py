@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from crush.sandbox import bubblewrap, landlock, seatbelt
 from crush.sandbox.child import signal_below, signal_group
 from crush.sandbox.fence import Fence, SandboxKind
-from crush.sandbox.kernel import Kernel
+from crush.sandbox.kernel import Kernel, machine
 from crush.sandbox.layout import Layout
+from crush.sandbox.seccomp import KEYRINGS, refusing
 from crush.sandbox.wall import Order
 
 
@@ -34,12 +35,18 @@ class BubblewrapWall:
 
     def start(self, order: Order, *, fence: Fence, layout: Layout) -> "subprocess.Popen[bytes]":
         wrapped = bubblewrap.wrap(fence=fence, layout=layout, cwd=order.cwd, env=order.env)
-        fd = bubblewrap.write_arguments(wrapped.arguments)
-        argv = [self._program, "--args", str(fd), "--", *order.argv]
+        fds: list[int] = []
         try:
-            return self._forking.submit(_popen, argv, order, wrapped.env, "/", (fd,)).result()
+            fds.append(bubblewrap.memory_file(bubblewrap.joined(wrapped.arguments)))
+            argv = [self._program, "--args", str(fds[0])]
+            if known := machine():
+                fds.append(bubblewrap.memory_file(refusing(known, KEYRINGS)))
+                argv += ["--seccomp", str(fds[1])]
+            argv += ["--", *order.argv]
+            return self._forking.submit(_popen, argv, order, wrapped.env, "/", fds).result()
         finally:
-            os.close(fd)
+            for fd in fds:
+                os.close(fd)
 
     def signal(self, leader: int, number: int) -> None:
         """Not to bubblewrap's own two processes: with them everything inside ends at once."""
@@ -129,7 +136,7 @@ def available_walls() -> Sequence[BubblewrapWall | LandlockWall | SeatbeltWall]:
 
 
 def _popen(
-    argv: Sequence[str], order: Order, env: dict[str, str], cwd: str, fds: tuple[int, ...]
+    argv: Sequence[str], order: Order, env: dict[str, str], cwd: str, fds: Sequence[int]
 ) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(  # noqa: S603 - the fence is what makes it safe
         argv,
