@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from crush.permissions import command_place
-from crush.permissions.command_place import Place, find_command
+from crush.permissions.command_place import Place, find_command, find_gap
 
 OTHER_UID = 65_532
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="makes files for other users")
@@ -191,6 +191,34 @@ def test_only_bare_names_are_looked_for(name: str, ground: Path) -> None:
     place = find_command(name, path="/bin", cwd=str(ground), root="/w", home="/h", uid=0)
     assert not place.trusted
     assert "not a bare name" in place.reason
+
+
+def gap(path: str, *, root: str = "/srv/work", home: str = "/home/me") -> str:
+    return find_gap(path=path, root=root, home=home, uid=0)
+
+
+@ROOT_ONLY
+def test_a_path_of_roots_directories_has_no_gap(ground: Path) -> None:
+    program(ground / "bin")
+    (ground / "empty").mkdir()
+    assert gap(f"{ground}/bin:{ground}/empty:{ground}/not-there:/not/there") == ""
+
+
+@ROOT_ONLY
+def test_a_gap_is_any_directory_in_which_a_program_could_appear(ground: Path) -> None:
+    """A program that starts others by name (tar, git, go) is no better than the whole of PATH."""
+    good = str(program(ground / "bin").parent)
+    for mode, name in ((0o777, "open"), (0o1777, "sticky")):
+        (ground / name).mkdir()
+        (ground / name).chmod(mode)
+    for entry in ("", ".", "node_modules/.bin", "~/bin"):
+        assert "PATH holds" in gap(f"{good}:{entry}")
+    (ground / "work").mkdir()
+    assert "the workspace" in gap(f"{good}:{ground}/work/.venv/bin", root=f"{ground}/work")
+    assert "the home directory" in gap(good, home=str(ground))
+    assert "written" in gap(f"{good}:{ground}/open")
+    assert "written" in gap(f"{good}:{ground}/sticky")
+    assert "written" in gap(f"{good}:{ground}/sticky/not-there"), "somebody can make it"
 
 
 @pytest.fixture

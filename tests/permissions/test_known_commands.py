@@ -189,7 +189,7 @@ WITH_VALUE = {
         "--proxy",
         "--cache-dir",
     ),
-    "npm ls": ("--prefix", "--registry", "--userconfig", "--script-shell", "--node-options"),
+    "npm -v": ("--prefix", "--registry", "--userconfig", "--script-shell", "--node-options"),
     "docker ps": ("-H", "--host", "-c", "--context", "--config"),
     "docker logs a": ("-f", "--follow"),
     "kubectl get pods": (
@@ -580,6 +580,14 @@ def test_builtins_are_told_from_programs() -> None:
         assert KNOWN.is_builtin(name), name
     for name in ("ls", "git", "sort", "curl", ""):
         assert not KNOWN.is_builtin(name), name
+
+
+def test_programs_that_start_others_by_name_say_which() -> None:
+    assert KNOWN.runs("egrep") == ["grep"]
+    assert "gzip" in KNOWN.runs("tar")
+    assert KNOWN.runs("go") == KNOWN.runs("kubectl") == ["*"]
+    for name in ("ls", "git", "sort", "sed", "curl"):
+        assert KNOWN.runs(name) == []
 
 
 def test_a_decision_takes_a_tenth_of_a_millisecond() -> None:

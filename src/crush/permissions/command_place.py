@@ -53,9 +53,22 @@ def find_command(name: str, *, path: str, cwd: str, root: str, home: str, uid: i
             )
         found = os.path.join(entry, name)
         if _is_program(found):
-            reason = _distrust(found, places=_places(root=root, home=home), uid=uid)
+            places = _places(root=root, home=home)
+            reason = _distrust(found, shown=found, places=places, uid=uid)
             return Place(path=found, trusted=not reason, reason=reason)
     return Place(path="", trusted=True, reason="not installed")
+
+
+def find_gap(*, path: str, root: str, home: str, uid: int) -> str:
+    """Why somebody could put programs on PATH, in the first directory where they could, or ""."""
+    places = _places(root=root, home=home)
+    for entry in path.split(":"):
+        if not entry.startswith("/"):
+            return f"PATH holds {entry or 'an empty entry'}"
+        # No program has this name: it stands for the one that somebody could put there.
+        if reason := _distrust(os.path.join(entry, "?"), shown=entry, places=places, uid=uid):
+            return reason
+    return ""
 
 
 def _is_program(path: str) -> bool:
@@ -72,17 +85,19 @@ def _places(*, root: str, home: str) -> dict[str, str]:
     return places
 
 
-def _distrust(program: str, *, places: dict[str, str], uid: int) -> str:
-    """Why `program` could become another one, or ""."""
+def _distrust(program: str, *, shown: str, places: dict[str, str], uid: int) -> str:
+    """Why `program` could become another one, or appear, or ""."""
     try:
         for step in _steps(program):
             for place, what in places.items():
                 if is_within(step.path, place):
-                    return f"{program} lies in {what}"
+                    return f"{shown} lies in {what}"
             if reason := _distrust_step(step, uid=uid):
                 return reason
+            if not os.path.lexists(step.path):
+                return ""
     except OSError as error:
-        return f"{program} cannot be looked at: {error.strerror}"
+        return f"{shown} cannot be looked at: {error.strerror}"
     return ""
 
 
@@ -109,15 +124,20 @@ def _steps(program: str) -> Iterator[_Step]:
 
 
 def _distrust_step(step: _Step, *, uid: int) -> str:
-    directory, entry = os.lstat(step.directory), os.lstat(step.path)
-    if reason := _owner(step.directory, directory, uid) or _owner(step.path, entry, uid):
+    directory = os.lstat(step.directory)
+    if reason := _owner(step.directory, directory, uid):
         return reason
+    entry = os.lstat(step.path) if os.path.lexists(step.path) else None
     # Where only owners may rename, a directory or a link of root's stays what it is.
-    is_kept = directory.st_mode & stat.S_ISVTX and not step.is_last
+    is_kept = directory.st_mode & stat.S_ISVTX and entry is not None and not step.is_last
     if directory.st_mode & _WRITABLE and not is_kept:
         return f"{step.directory} can be written by more than its owner"
-    if not stat.S_ISLNK(entry.st_mode) and not stat.S_ISDIR(entry.st_mode):
-        return f"{step.path} can be written by others" if entry.st_mode & _WRITABLE else ""
+    if entry is None:
+        return ""
+    if reason := _owner(step.path, entry, uid):
+        return reason
+    if stat.S_ISREG(entry.st_mode) and entry.st_mode & _WRITABLE:
+        return f"{step.path} can be written by others"
     return ""
 
 

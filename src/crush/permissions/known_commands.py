@@ -59,6 +59,14 @@ class KnownCommands:
         known = self._known.get(name)
         return known is not None and known.entry.builtin
 
+    def runs(self, name: str) -> Sequence[str]:
+        """Programs that it looks for on PATH itself: they have to be as trusted as it is.
+
+        `*` among them: nobody knows which, so all of PATH has to be (`command_place.find_gap`).
+        """
+        known = self._known.get(name)
+        return known.entry.runs.split() if known else []
+
     def names(self) -> Sequence[str]:
         return sorted(self._known)
 

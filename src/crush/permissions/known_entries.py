@@ -45,6 +45,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ordered: bool = False
     ends: bool = True
     bare: bool = False
+    runs: str = ""
     check: str = ""
     commands: Mapping[str, "Entry"] = {}
     same: str = ""
