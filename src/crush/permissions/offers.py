@@ -90,11 +90,10 @@ def together(offers: Sequence[Offers]) -> Offers:
 def _fixed(texts: Sequence[str]) -> int:
     """How many words a `*` may follow; 0 for none."""
     for pattern in _OPEN:
-        if len(texts) >= len(pattern) and all(
-            text == word or (word == _ANY and not text.startswith("-"))
-            for word, text in zip(pattern, texts, strict=False)
-        ):
-            return len(pattern)
+        if pattern[0] == texts[0] and len(texts) >= len(pattern):
+            pairs = zip(pattern, texts, strict=False)
+            if all(w == t or (w == _ANY and not t.startswith("-")) for w, t in pairs):
+                return len(pattern)
     return 0
 
 

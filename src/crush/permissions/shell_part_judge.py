@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -59,11 +59,16 @@ class PartJudge:
         self._values = values
         self._is_careful = is_careful
         self._distrust: dict[str, str] = {}
+        self._commands: dict[tuple[Command, int, bool], Decision] = {}
+        self._reads: dict[tuple[str, bool], tuple[Rule, ...]] = {}
 
     def judge(self, part: Part) -> Decision:
         match part:
             case Command():
-                return self._judge_command(part)
+                key = (part, len(self.places.directories), self.places.anywhere)
+                if key not in self._commands:  # long scripts repeat themselves
+                    self._commands[key] = self._judge_command(part)
+                return self._commands[key]
             case Redirect():
                 return self._judge_redirect(part)
             case Assignment():
@@ -84,7 +89,7 @@ class PartJudge:
             covering,
             otherwise=refusal,
             source_text=part.source,
-            offers=command_offers(part.words),
+            offers=command_offers(part.words) if refusal or len(covering) > 1 else (),
         )
 
     def _refusal(self, words: Sequence[Word]) -> str:
@@ -156,7 +161,13 @@ class PartJudge:
         for text in expansions(word, values=self._values, env=self._setting.env):
             yield from map(os.path.realpath, self.places.paths_of(text))
 
-    def _on_read(self, path: str, *, is_careful: bool) -> Iterator[Rule]:
+    def _on_read(self, path: str, *, is_careful: bool) -> Iterable[Rule]:
+        if (path, is_careful) not in self._reads:
+            self._reads[path, is_careful] = (*self._read_limits(path, is_careful=is_careful),)
+        return self._reads[path, is_careful]
+
+    def _read_limits(self, path: str, *, is_careful: bool) -> Iterator[Rule]:
+        """The rule that keeps the path from being read unasked, if there is one."""
         covering = [rule for rule in self._rules.on_path("read", path) if rule.is_written]
         if is_careful and self._is_careful:
             warning = caution("read", path, root=self._setting.root)

@@ -27,6 +27,7 @@ _EXPANSION = re.compile(r"\$\(.*\)|`.*`|\$\{[^}]*\}|\$[A-Za-z0-9_@*#?$!-]")
 _BRACES = re.compile(r"\{[^{}]*\}")
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _MOST_VALUES = 32
+_LONGEST_PATH = 4096
 
 # What a pattern like `.e*`, `id_*` or `*.pem` could find, where it is not there yet.
 _SAMPLES = (
@@ -66,7 +67,7 @@ def named_paths(word: Word, places: Places) -> Iterator[str]:
 
 def _texts(text: str) -> Iterator[str]:
     """The word, and what may be a path in it: `--file=x`, `-fx`, `HEAD:x`."""
-    if "\0" in text or "\n" in text or len(text) > os.pathconf("/", "PC_PATH_MAX"):
+    if "\0" in text or "\n" in text or len(text) > _LONGEST_PATH:
         return
     yield text
     for separator in "=:":
@@ -80,7 +81,9 @@ def _texts(text: str) -> Iterator[str]:
 
 def _is_meant(text: str, path: str) -> bool:
     """A bare name such as `process.env` is one of a file only if there is such a file."""
-    return "/" in text or text.startswith((".", "~")) or os.path.lexists(path)
+    if "/" in text or text.startswith((".", "~")) or os.path.lexists(path):
+        return True
+    return bool(secret_file_reason(os.path.dirname(path)))
 
 
 def expansions(

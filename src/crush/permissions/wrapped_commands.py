@@ -25,6 +25,9 @@ _WRAPPERS = frozenset(
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "rbash", "fish", "eval"})
 # What may stand between a wrapper and its command without doubt: options, `NAME=value`, durations.
 _SKIPPED = re.compile(r"-.*|[A-Za-z_][A-Za-z0-9_]*=.*|[0-9.]+[smhd]?", re.DOTALL)
+_GIT_VALUES = frozenset(
+    {"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--config-env", "--attr-source"}
+)
 _DEPTH = 3
 
 
@@ -42,6 +45,7 @@ def inner_commands(words: Sequence[Word], *, depth: int = _DEPTH) -> Iterator[In
     name = words[0].text if words else None
     if depth == 0 or name is None:
         return
+    yield from _without_options(name, words)
     if name in _SHELLS:
         for word in words[1:]:
             yield from _of_text(word, depth=depth - 1)
@@ -51,6 +55,18 @@ def inner_commands(words: Sequence[Word], *, depth: int = _DEPTH) -> Iterator[In
             is_certain = at == start and name not in {"find", "fd", "fdfind", "git"}
             for inner in inner_commands(words[at:], depth=depth - 1):
                 yield Inner(words=inner.words, is_certain=is_certain and inner.is_certain)
+
+
+def _without_options(name: str, words: Sequence[Word]) -> Iterator[Inner]:
+    """`git -C x push` as `git push`; which options have a value is known of git, else guessed."""
+    at = 1
+    while at < len(words) and (words[at].text or "").startswith("-"):
+        at += 2 if name == "git" and words[at].text in _GIT_VALUES else 1
+    if at == 1:
+        return
+    yield Inner(words=[words[0], *words[at:]], is_certain=name == "git")
+    if name != "git":
+        yield Inner(words=[words[0], *words[at + 1 :]], is_certain=False)
 
 
 def script_commands(script: Script, *, depth: int = _DEPTH) -> Iterator[Inner]:
