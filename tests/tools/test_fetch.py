@@ -231,11 +231,15 @@ async def test_a_server_that_does_not_go_on_is_left_in_time(
 
 async def test_a_server_that_drips_is_left_in_time_too(fetch: Caller) -> None:
     async def drip(stream: ByteStream) -> None:
-        with contextlib.suppress(anyio.BrokenResourceError):
-            await stream.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n")
-            while True:
-                await stream.send(b"x")
-                await anyio.sleep(0.02)  # its pace: never silent for long
+        async with stream:
+            with contextlib.suppress(anyio.BrokenResourceError):
+                await send_slowly(stream)
+
+    async def send_slowly(stream: ByteStream) -> None:
+        await stream.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n")
+        while True:
+            await stream.send(b"x")
+            await anyio.sleep(0.02)  # its pace: never silent for long
 
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port = listener.extra_attributes[SocketAttribute.local_port]()
@@ -249,7 +253,7 @@ async def test_a_server_that_drips_is_left_in_time_too(fetch: Caller) -> None:
 @pytest.mark.parametrize(
     ("play", "why"),
     [
-        (Play(), "lost|without an answer"),
+        (Play(), "without an answer"),
         (Play(then="reset"), "lost|without an answer"),
         (Play(pieces=(b"SSH-2.0-OpenSSH\r\n",)), "does not speak HTTP"),
         (
