@@ -11,6 +11,7 @@ from crush.tools.base import Tool
 from crush.tools.glob import GlobTool
 from crush.tools.registry import core_tools
 from crush.tools.ripgrep import find_ripgrep
+from tests.fakes.sandbox import no_sandbox
 from tests.tools.conftest import Caller
 
 
@@ -19,7 +20,7 @@ def engine(request: pytest.FixtureRequest, call: Caller) -> Caller:
     """Both engines must give the same answers."""
     ripgrep = find_ripgrep() if request.param == "ripgrep" else None
     tool = cast("Tool[Struct]", GlobTool(description="", ripgrep=ripgrep))
-    held = next(tool for tool in core_tools() if tool.name == "glob")
+    held = next(tool for tool in core_tools(sandbox=no_sandbox) if tool.name == "glob")
     call.replace_tool(msgspec.structs.replace(held, tool=tool))
     return call
 

@@ -15,12 +15,13 @@ from crush.tools.base import Tool
 from crush.tools.grep import GrepTool
 from crush.tools.registry import core_tools
 from crush.tools.ripgrep import find_ripgrep
+from tests.fakes.sandbox import no_sandbox
 from tests.tools.conftest import Caller
 from tests.tools.processes import children
 
 
 def use_engine(call: Caller, ripgrep: str | None) -> Caller:
-    held = next(tool for tool in core_tools() if tool.name == "grep")
+    held = next(tool for tool in core_tools(sandbox=no_sandbox) if tool.name == "grep")
     tool = cast("Tool[Struct]", GrepTool(description="", ripgrep=ripgrep))
     call.replace_tool(msgspec.structs.replace(held, tool=tool))
     return call

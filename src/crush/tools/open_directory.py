@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import islice
 from types import TracebackType
 from typing import Self
 
@@ -133,15 +134,17 @@ class OpenDirectory:
     def unlink(self, name: str) -> None:
         os.unlink(self._place(name), dir_fd=self._descriptor)
 
-    def names(self) -> list[str]:
-        """Of its entries. Raises OSError where reading it is not allowed."""
-        if not _BY_DESCRIPTOR:
-            return os.listdir(self.path)
-        descriptor = self.open(".", os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            return os.listdir(descriptor)
-        finally:
-            os.close(descriptor)
+    def entries(self, most: int) -> list[tuple[str, bool]]:
+        """Names, and whether each is a directory; raises OSError where that may not be read."""
+        with ExitStack() as held:
+            place: int | str = self.path
+            if self._descriptor is not None:
+                place = self.open(".", os.O_RDONLY | os.O_DIRECTORY)
+                held.callback(os.close, place)
+            found = held.enter_context(os.scandir(place))
+            return [
+                (entry.name, entry.is_dir(follow_symlinks=False)) for entry in islice(found, most)
+            ]
 
     def _place(self, name: str) -> str:
         return name if self._descriptor is not None else os.path.join(self.path, name)

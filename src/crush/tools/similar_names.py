@@ -21,7 +21,7 @@ def _similar(path: str) -> list[str]:
     names: list[str] = []
     parent, wanted = containing(path)
     with suppress(OSError, ToolError), parent as directory:
-        names = directory.names()[:_LOOKED_AT]
+        names = [name for name, _ in directory.entries(_LOOKED_AT)]
     folded = wanted.casefold()
     by_name: dict[str, str] = {name.casefold(): name for name in sorted(names)}
     alike = difflib.get_close_matches(folded, by_name, n=_MOST)

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
+from crush.errors import ToolError
 from crush.tools.ignore_rules import IgnoreRules
+from crush.tools.open_directory import OpenDirectory
 
 _MAX_ENTRIES = 100_000  # of one directory; more than that nobody reads
 
@@ -45,15 +47,10 @@ def walk_tree(
                 pending.append((path, level + 1, here.entering(full)))
 
 
-def _entries(directory: str) -> list[tuple[str, bool]]:
-    found: list[tuple[str, bool]] = []
+def _entries(path: str) -> list[tuple[str, bool]]:
     try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                found.append((entry.name, entry.is_dir(follow_symlinks=False)))
-                if len(found) == _MAX_ENTRIES:
-                    break
-    except OSError:
-        # Gone or closed to us meanwhile: it has nothing to show.
+        with OpenDirectory(path) as directory:
+            return sorted(directory.entries(_MAX_ENTRIES))
+    except (OSError, ToolError):
+        # Gone, closed to us or a link meanwhile: it has nothing to show.
         return []
-    return sorted(found)
