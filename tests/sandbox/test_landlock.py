@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from crush.sandbox.kernel import machine
+from crush.sandbox.kernel import Kernel, machine
 from crush.sandbox.seccomp import KEYRINGS, SOCKETS, refusing
 from tests.sandbox.yard import Yard, interpreter, kinds, new_yard, run, shell
 
@@ -88,3 +88,15 @@ def test_the_filter_is_whole_steps_with_jumps_that_stay_inside() -> None:
         yes, no = step[2], step[3]
         assert number + 1 + max(yes, no) <= len(steps) - (step[0] != 0x06)
     assert int.from_bytes(steps[-1][4:], sys.byteorder) & 0xFFFF == errno.EPERM
+
+
+def test_a_path_with_a_link_on_the_way_is_not_granted(yard: Yard) -> None:
+    kernel = Kernel()
+    file = yard.write("outside/a/file")
+    fd = kernel.open_place(str(file))
+    assert os.path.samestat(os.fstat(fd), file.stat())
+    os.close(fd)
+    os.rename(yard.outside / "a", yard.outside / "b")
+    (yard.outside / "a").symlink_to("b")
+    with pytest.raises(OSError, match="symbolic links"):
+        kernel.open_place(str(file))

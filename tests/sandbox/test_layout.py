@@ -9,6 +9,7 @@ import pytest
 from crush.sandbox import bubblewrap, seatbelt, survey
 from crush.sandbox.caches import toolchain_caches
 from crush.sandbox.fence import Fence
+from crush.sandbox.held import Held
 from crush.sandbox.layout import Layout, home_secrets, lay_out
 from crush.sandbox.placeholders import Placeholders
 from crush.sandbox.survey import Surveyor
@@ -161,7 +162,7 @@ def test_options_put_inner_paths_on_top_and_loader_variables_inside(yard: Yard) 
     fill(yard)
     env = {"LD_PRELOAD": "/x.so", "A": "1", "TMPDIR": "/elsewhere"}
     wrapped = bubblewrap.wrap(
-        fence=yard.fence(), layout=layout_of(yard), cwd=str(yard.root), env=env
+        fence=yard.fence(), layout=layout_of(yard), cwd=str(yard.root), env=env, held=None
     )
     assert wrapped.env == {"A": "1", "TMPDIR": os.path.join(os.sep, "tmp")}
     options = wrapped.arguments
@@ -173,9 +174,36 @@ def test_options_put_inner_paths_on_top_and_loader_variables_inside(yard: Yard) 
     assert "--unshare-net" in options
     assert "--new-session" not in options
     opened = bubblewrap.wrap(
-        fence=yard.fence(network=True), layout=layout_of(yard), cwd="/", env={}
+        fence=yard.fence(network=True), layout=layout_of(yard), cwd="/", env={}, held=None
     )
     assert "--unshare-net" not in opened.arguments
+
+
+def test_a_path_that_became_a_link_meanwhile_is_not_mounted(yard: Yard) -> None:
+    fill(yard)
+    root = str(yard.root)
+    with Held() as held:
+        before = held.place(f"{root}/src/CLAUDE.md")
+        assert before is not None
+        assert os.path.samestat(os.fstat(before), os.stat(yard.root / "src" / "CLAUDE.md"))
+        (yard.root / "src" / "CLAUDE.md").unlink()
+        (yard.root / "src" / "CLAUDE.md").symlink_to(yard.home / ".ssh" / "id_ed25519")
+        assert held.place(f"{root}/src/CLAUDE.md") is None
+        os.rename(yard.root / "src", yard.root / "away")
+        (yard.root / "src").symlink_to(yard.home / ".ssh")
+        assert held.place(f"{root}/src/id_ed25519") is None
+        assert held.place(f"{root}/src/gone") is None
+        fds = list(held.fds)
+    for fd in fds:
+        with pytest.raises(OSError, match="Bad file"):
+            os.fstat(fd)
+
+
+@pytest.mark.skipif("bubblewrap" not in kinds(), reason="it is not installed")
+async def test_no_descriptor_of_a_mount_reaches_the_command(yard: Yard) -> None:
+    fill(yard)
+    ended = await shell(yard.sandbox("bubblewrap"), yard.fence(), "ls /proc/self/fd")
+    assert ended.output.split() == ["0", "1", "2", "3"]  # the last is that of `ls`
 
 
 def test_a_profile_for_apple_denies_after_it_allows(yard: Yard) -> None:

@@ -6,13 +6,14 @@ not show in a list of processes. No `--new-session`: signals must reach clean-up
 
 import os
 import stat
-import sys
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
 from crush.permissions.rules import is_within
 from crush.sandbox.fence import Fence
+from crush.sandbox.held import Held
 from crush.sandbox.layout import Access, Layout
 
 _ALWAYS = (
@@ -33,7 +34,7 @@ _SEARCHED = ("/usr/bin", "/bin", "/usr/local/bin", "/run/current-system/sw/bin")
 
 
 class Wrapped(Struct, frozen=True, kw_only=True):
-    """`arguments` go to bubblewrap by a descriptor, `loader` stays out of its own environment."""
+    """`arguments` go to bubblewrap by a descriptor; `env` has no variable that loads code into it."""
 
     arguments: tuple[str, ...]
     env: dict[str, str]
@@ -48,14 +49,27 @@ def find_bubblewrap() -> str:
     return ""
 
 
-def wrap(*, fence: Fence, layout: Layout, cwd: str, env: Mapping[str, str]) -> Wrapped:
-    """The options of a fence; every path of `layout.absent` exists by now."""
+def binds_descriptors(program: str) -> bool:
+    """Whether this bubblewrap can mount what a descriptor stands for: versions since 2024 can."""
+    done = subprocess.run(  # noqa: S603 - a program of the system
+        [program, "--help"], capture_output=True, check=False, env={}, stdin=subprocess.DEVNULL
+    )
+    return b"--ro-bind-fd" in done.stdout
+
+
+def wrap(
+    *, fence: Fence, layout: Layout, cwd: str, env: Mapping[str, str], held: Held | None
+) -> Wrapped:
+    """The options of a fence; every path of `layout.absent` exists by now.
+
+    With `held` places are mounted by descriptors, which are added there.
+    """
     arguments = [*_ALWAYS, *_kernel(), *([] if fence.network else ["--unshare-net"])]
     arguments += ["--bind", fence.tmp, "/tmp", *_run(network=fence.network)]  # noqa: S108 - inside
     mounts = _needed({**dict.fromkeys(layout.absent, "read"), **layout.access})
     # Parents first: what is mounted later lies on top.
     for path in sorted(mounts, key=lambda name: (name.count(os.sep), name)):
-        arguments += _mount(path, mounts[path])
+        arguments += _mount(path, mounts[path], held)
     arguments += _sealed(mounts)
     for name in (name for name in env if _is_loader(name)):
         arguments += ["--setenv", name, env[name]]
@@ -69,21 +83,6 @@ def wrap(*, fence: Fence, layout: Layout, cwd: str, env: Mapping[str, str]) -> W
 def joined(arguments: Iterable[str]) -> bytes:
     """As `--args` reads them."""
     return b"".join(os.fsencode(argument) + b"\0" for argument in arguments)
-
-
-def memory_file(text: bytes) -> int:
-    """A descriptor to read `text` from; the caller closes it."""
-    if sys.platform != "linux":
-        raise OSError("bubblewrap needs Linux")
-    fd = os.memfd_create("crush-fence")
-    try:
-        with open(fd, "wb", closefd=False) as file:
-            file.write(text)
-        os.lseek(fd, 0, os.SEEK_SET)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
 
 
 def _kernel() -> Iterator[str]:
@@ -111,15 +110,15 @@ def _run(*, network: bool) -> Iterator[str]:
     yield from ("--remount-ro", "/run")
 
 
-def _mount(path: str, access: Access) -> tuple[str, ...]:
-    match access:
-        case "write":
-            return ("--bind", path, path)
-        case "read":
-            return ("--ro-bind-try", path, path)  # what is gone needs no guard
-        case "hide":
-            is_directory = stat.S_ISDIR(os.stat(path).st_mode)
-            return ("--tmpfs", path) if is_directory else ("--ro-bind", "/dev/null", path)
+def _mount(path: str, access: Access, held: Held | None) -> tuple[str, ...]:
+    if access == "hide":
+        is_directory = stat.S_ISDIR(os.stat(path).st_mode)
+        return ("--tmpfs", path) if is_directory else ("--ro-bind", "/dev/null", path)
+    bind = "--bind" if access == "write" else "--ro-bind"
+    if held is None:
+        return (f"{bind}-try", path, path)  # what is gone needs no guard
+    fd = held.place(path)
+    return () if fd is None else (f"{bind}-fd", str(fd), path)
 
 
 def _needed(mounts: dict[str, Access]) -> dict[str, Access]:

@@ -9,10 +9,19 @@ _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, _PR_CAP_AMBIENT_CLEAR_ALL = 22, 2, 4
 _SYS_CAPSET = {"x86_64": 126, "aarch64": 91}
 _CAPABILITY_VERSION_3 = 0x20080522
 _MOST_CAPABILITIES = 64
+_SYS_OPENAT2, _RESOLVE_NO_SYMLINKS = 437, 4
 
 
 class _CapabilityHeader(ctypes.Structure):
     _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _How(ctypes.Structure):
+    _fields_ = (
+        ("flags", ctypes.c_uint64),
+        ("mode", ctypes.c_uint64),
+        ("resolve", ctypes.c_uint64),
+    )
 
 
 class _Filter(ctypes.Structure):
@@ -29,6 +38,14 @@ class Kernel:
         wide = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
         result: int = self._libc.syscall(ctypes.c_long(number), *wide)
         return _checked(result)
+
+    def open_place(self, path: str) -> int:
+        """A descriptor that stands for a real path; OSError if there is a link on the way now."""
+        if sys.platform != "linux":
+            raise OSError("needs Linux")
+        how = _How(os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW, 0, _RESOLVE_NO_SYMLINKS)
+        name = ctypes.c_char_p(os.fsencode(path))
+        return self.syscall(_SYS_OPENAT2, -1, name, ctypes.byref(how), ctypes.sizeof(how))
 
     def drop_capabilities(self) -> None:
         """All that this thread has, and all that a program it starts could get back."""

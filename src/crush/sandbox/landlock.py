@@ -129,9 +129,9 @@ def _around(top: str, holes: Sequence[str]) -> Iterator[str]:
 
 def _add(kernel: Kernel, ruleset: int, path: str, rights: int) -> None:
     try:
-        fd = os.open(path, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = kernel.open_place(path)
     except OSError:
-        return  # it went away, or is not ours to see: nothing is granted
+        return  # it went away, is not ours to see, or a link now: nothing is granted
     try:
         directory = os.path.isdir(f"/proc/self/fd/{fd}")
         allowed = rights if directory else rights & _OF_FILES

@@ -57,8 +57,11 @@ def lay_out(fence: Fence, *, hidden: Sequence[str], surveyor: Surveyor) -> Layou
     root = fence.root
     masked = _masked(fence, hidden)
     for writable in (root, *fence.writable):
-        if any(is_within(writable, path) for path in hidden):
-            raise PermissionError(f"{writable!r} is where crush keeps its own things")
+        # Secrets too: a link made meanwhile could lead a workspace there.
+        if any(is_within(writable, path) for path in (*hidden, *fence.secrets)):
+            raise PermissionError(
+                f"{writable!r} is where crush keeps its own things, or you your keys"
+            )
     access: dict[str, Access] = dict.fromkeys((*fence.writable, root), "write")
     if is_bare_repository(root) or ".git" in root.split(os.sep):
         access[root] = "read"

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from crush.sandbox import bubblewrap, landlock, seatbelt
 from crush.sandbox.child import signal_below, signal_group
 from crush.sandbox.fence import Fence, SandboxKind
+from crush.sandbox.held import Held
 from crush.sandbox.kernel import Kernel, machine
 from crush.sandbox.layout import Layout
 from crush.sandbox.seccomp import KEYRINGS, refusing
@@ -29,24 +30,25 @@ class BubblewrapWall:
     holds_names = True
     limits = ""
 
-    def __init__(self, program: str) -> None:
+    def __init__(self, program: str, *, binds_descriptors: bool) -> None:
         self._program = program
+        self._binds_descriptors = binds_descriptors
         self._forking = ThreadPoolExecutor(max_workers=1, thread_name_prefix="crush-fork")
 
     def start(self, order: Order, *, fence: Fence, layout: Layout) -> "subprocess.Popen[bytes]":
-        wrapped = bubblewrap.wrap(fence=fence, layout=layout, cwd=order.cwd, env=order.env)
-        fds: list[int] = []
-        try:
-            fds.append(bubblewrap.memory_file(bubblewrap.joined(wrapped.arguments)))
-            argv = [self._program, "--args", str(fds[0])]
+        with Held() as held:
+            wrapped = bubblewrap.wrap(
+                fence=fence,
+                layout=layout,
+                cwd=order.cwd,
+                env=order.env,
+                held=held if self._binds_descriptors else None,
+            )
+            argv = [self._program, "--args", str(held.file(bubblewrap.joined(wrapped.arguments)))]
             if known := machine():
-                fds.append(bubblewrap.memory_file(refusing(known, KEYRINGS)))
-                argv += ["--seccomp", str(fds[1])]
+                argv += ["--seccomp", str(held.file(refusing(known, KEYRINGS)))]
             argv += ["--", *order.argv]
-            return self._forking.submit(_popen, argv, order, wrapped.env, "/", fds).result()
-        finally:
-            for fd in fds:
-                os.close(fd)
+            return self._forking.submit(_popen, argv, order, wrapped.env, "/", held.fds).result()
 
     def signal(self, leader: int, number: int) -> None:
         """Not to bubblewrap's own two processes: with them everything inside ends at once."""
@@ -128,7 +130,8 @@ def available_walls() -> Sequence[BubblewrapWall | LandlockWall | SeatbeltWall]:
         return []
     found: list[BubblewrapWall | LandlockWall | SeatbeltWall] = []
     if program := bubblewrap.find_bubblewrap():
-        found.append(BubblewrapWall(program))
+        binds = bubblewrap.binds_descriptors(program)
+        found.append(BubblewrapWall(program, binds_descriptors=binds))
     kernel = Kernel()
     if version := landlock.supported_version(kernel):
         found.append(LandlockWall(kernel, version))
