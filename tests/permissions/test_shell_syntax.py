@@ -3,10 +3,15 @@
 import threading
 import time
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crush.permissions.shell_script import Assignment, Command, Redirect, Script, Unclear
 from crush.permissions.shell_syntax import parse_script
+
+SURROGATES = st.characters(categories=["Cs", "Ll", "Cc", "Zs"])
 
 
 def commands(script: Script) -> list[list[str | None]]:
@@ -235,6 +240,13 @@ def test_anything_more_is_not_simple(text: str) -> None:
     script = parse_script(text)
     assert reasons(script) == []
     assert not script.is_simple
+
+
+@given(st.one_of(st.text(), st.text("ab'\"\\\n ;&|<>(){}[]$`#!=~*E"), st.text(SURROGATES)))
+@settings(deadline=None)
+def test_no_text_makes_it_raise_and_every_answer_can_be_stored(text: str) -> None:
+    stored = msgspec.json.encode(parse_script(text))
+    assert msgspec.json.encode(msgspec.json.decode(stored, type=Script)) == stored
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,12 @@ class Word(Struct, frozen=True, kw_only=True):
     Attributes:
         raw: as it is written.
         text: its value after the removal of quotes; None if that depends on an expansion, a
-            substitution, a glob or a brace list.
+            substitution, a glob or a brace list. A `~` or `~/` that it begins with is left and
+            means the home directory; `~user` and a quoted tilde have no text.
         prefix: what the value begins with for certain; `text` where that is known.
         splits: it may become several words, or none: something in it is not quoted.
         glob: the pattern, if globs are all that keeps the value from being known; otherwise "".
+            What was quoted in it has a backslash where it would be special.
     """
 
     raw: str

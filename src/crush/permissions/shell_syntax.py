@@ -16,7 +16,8 @@ def parse_script(text: str) -> Script:
     """The parts of `text`. It never raises: what is not understood is an `Unclear` part."""
     reason = screen(text)
     if reason:
-        return Script(parts=(Unclear(source=text, reason=reason),), is_simple=False)
+        shown = text.encode(errors="replace").decode()  # it goes into databases and over the wire
+        return Script(parts=(Unclear(source=shown, reason=reason),), is_simple=False)
     findings = read_script(text)
     if not any(isinstance(part, Unclear) for part in findings.parts):
         reason = objection(findings)
