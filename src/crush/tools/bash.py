@@ -16,6 +16,7 @@ from crush.errors import ToolError
 from crush.permissions.rules import Need
 from crush.sandbox.fence import SandboxKind
 from crush.tools.base import ToolContext, ToolResult
+from crush.tools.clean_text import clean_text
 from crush.tools.exit_text import exit_text
 from crush.tools.fence_refusal import refusal
 from crush.tools.jobs import new_mark, now_ms
@@ -105,14 +106,15 @@ class BashTool:
         done = await _perform(args, context, directory, launcher=launcher, tmp=tmp)
         if done.refused:
             done = await _escape(args, context, directory, done)
+        shown = clean_text(directory)
         return ToolResult(
-            content=f"{done.text}\n\n<cwd>{directory}</cwd>" if done.text else "no output",
+            content=f"{done.text}\n\n<cwd>{shown}</cwd>" if done.text else "no output",
             metadata=BashMetadata(
                 start_time=started,
                 end_time=now_ms(),
                 output=done.text,
-                description=args.description,
-                working_directory=directory,
+                description=clean_text(args.description),
+                working_directory=shown,
                 background=done.job is not None,
                 shell_id="" if done.job is None else done.job.id,
                 sandbox=done.sandbox,
@@ -204,7 +206,7 @@ async def _ended(process: ShellProcess, context: ToolContext) -> _Done:
                 may_write=_may_write,
             )
         )
-    notes = [f"({notice})" for notice in process.notices]
+    notes = [f"({clean_text(notice)})" for notice in process.notices]
     if process.left_jobs:
         notes.append("(background jobs of this command were ended with it)")
     text = _joined(stdout, stderr, *notes, exit_text(process.exit_code))
@@ -229,9 +231,9 @@ def _described(
         session_id=context.session_id,
         run_id=context.run_id,
         tool_call_id=context.call_id,
-        command=args.command,
-        description=args.description,
-        working_directory=directory,
+        command=clean_text(args.command),
+        description=clean_text(args.description),
+        working_directory=clean_text(directory),
         state="running",
         sandbox=process.kind,
         started_at_ms=begun_ms,

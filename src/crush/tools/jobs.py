@@ -117,9 +117,7 @@ class Jobs:
         """Make it a job, described but for its id and state. It runs; there is room."""
         self.check_room()
         self._last_id += 1
-        begun = msgspec.structs.replace(
-            described, id=f"{self._last_id:03X}", command=process.order.command, state="running"
-        )
+        begun = msgspec.structs.replace(described, id=f"{self._last_id:03X}", state="running")
         entry = _Entry(process, begun)
         process.only_record()
         self._entries[begun.id] = entry
