@@ -296,9 +296,19 @@ def test_a_program_that_the_project_puts_in_the_way_is_not_known(here: str) -> N
     env = {**ENV, "PATH": f"{here}/bin:/usr/bin:/bin"}
     decision = decision_of("ls", here, env=env)
     assert decision.effect == "ask"
-    assert "echo" not in decision.reason
+    assert f"{here}/bin/ls" in decision.reason
     assert decision_of("echo x", here, env=env).effect == "allow"  # bash runs it itself
     assert decision_of("cat a.txt", here, env={**ENV, "PATH": ".:/bin"}).effect == "ask"
+
+
+def test_a_known_command_is_not_known_if_the_project_has_what_it_starts(here: str) -> None:
+    fake = Path(here, "bin", "gzip")
+    fake.parent.mkdir()
+    fake.write_text("#!/bin/sh\n")
+    fake.chmod(0o755)
+    env = {**ENV, "PATH": f"{here}/bin:/usr/bin:/bin"}
+    assert decision_of("tar -tf a.tar", here).effect == "allow"
+    assert decision_of("tar -tf a.tar", here, env=env).effect == "ask"
 
 
 def test_each_part_of_a_compound_tells_its_own_decision(here: str) -> None:

@@ -4,6 +4,7 @@
 rule covers only what is known for certain; for a deny or ask rule an unknown word may be anything.
 """
 
+import re
 from collections.abc import Sequence
 from enum import Enum
 
@@ -23,7 +24,7 @@ _REFUSED = {
     "(": "groups",
     ")": "groups",
 }
-_SAFE = frozenset("%+,-./:=@_^#!~")
+_SAFE = re.compile(r"[\w%+,./:=@^#!~-]+")
 
 
 class Fit(Enum):
@@ -87,7 +88,7 @@ def exact_command(words: Sequence[str]) -> str:
 
 def quote_word(word: str) -> str:
     """`word` as a pattern or a shell would read it back."""
-    if word and all(char.isalnum() or char in _SAFE for char in word):
+    if _SAFE.fullmatch(word):
         return word
     return "'" + word.replace("'", "'\\''") + "'"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from crush.permissions.command_patterns import Fit, exact_command
-from crush.permissions.command_place import find_command
+from crush.permissions.command_place import find_command, find_gap
 from crush.permissions.decision import Decision, decided, worst
 from crush.permissions.defaults import caution
 from crush.permissions.known_commands import KnownCommands
@@ -107,18 +107,27 @@ class PartJudge:
         return not places.anywhere and all(is_within(path, root) for path in places.directories)
 
     def _place_refusal(self, name: str) -> str:
+        """Why the program behind a name, or one that it starts itself, could be another one."""
         if name not in self._distrust:
-            setting = self._setting
-            place = find_command(
-                name,
-                path=setting.env.get("PATH", _USUAL_PATH),
-                cwd=self.places.directories[0],
-                root=setting.root,
-                home=setting.home,
-                uid=setting.uid,
-            )
-            self._distrust[name] = "" if place.trusted else place.reason
+            programs = [name, *self._setting.known.runs(name)]
+            reasons = (self._distrust_of(program) for program in programs)
+            self._distrust[name] = next((reason for reason in reasons if reason), "")
         return self._distrust[name]
+
+    def _distrust_of(self, program: str) -> str:
+        setting = self._setting
+        path = setting.env.get("PATH", _USUAL_PATH)
+        if program == "*":
+            return find_gap(path=path, root=setting.root, home=setting.home, uid=setting.uid)
+        place = find_command(
+            program,
+            path=path,
+            cwd=self.places.directories[0],
+            root=setting.root,
+            home=setting.home,
+            uid=setting.uid,
+        )
+        return "" if place.trusted else place.reason
 
     def _on_command(self, words: Sequence[Word], *, changes: bool) -> Iterator[Rule]:
         """The rules on these words; allow rules take them as they stand, others look through."""

@@ -8,6 +8,7 @@ that it can become.
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from crush.permissions.glob_search import find_globbed, fits_glob, plain_brackets
 from crush.permissions.protected import secret_file_reason
@@ -61,8 +62,7 @@ def named_paths(word: Word, places: Places) -> Iterator[str]:
         for text in _texts(word.text):
             for path in places.paths_of(text):
                 if _is_meant(text, path):
-                    yield os.path.realpath(path)
-                    yield os.path.normpath(path)
+                    yield from {os.path.realpath(path), os.path.normpath(path)}
 
 
 def _texts(text: str) -> Iterator[str]:
@@ -83,7 +83,12 @@ def _is_meant(text: str, path: str) -> bool:
     """A bare name such as `process.env` is one of a file only if there is such a file."""
     if "/" in text or text.startswith((".", "~")) or os.path.lexists(path):
         return True
-    return bool(secret_file_reason(os.path.dirname(path)))
+    return _is_secret(os.path.dirname(path))
+
+
+@lru_cache(maxsize=64)
+def _is_secret(path: str) -> bool:
+    return bool(secret_file_reason(path))
 
 
 def expansions(
