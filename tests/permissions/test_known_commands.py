@@ -13,6 +13,10 @@ from crush.permissions.known_commands import KnownCommands
 from crush.permissions.shell_script import Word
 
 KNOWN = KnownCommands.load()
+ENTRIES = KNOWN.entries()
+# The first operand ends the options.
+STOPPED = {"awk", "gawk", "mawk", "nawk"}
+SUBCOMMANDED = {"git", "docker", "kubectl", "pip", "npm", "apt", "systemctl"}
 DATA = Path(__file__).parent / "data"
 EVERYDAY = (DATA / "known_everyday.txt").read_text().splitlines()
 HARMFUL = (DATA / "known_harmful.txt").read_text().splitlines()
@@ -307,49 +311,42 @@ WHOLE_WORDS = {
 
 def spellings(option: str, line: str) -> Iterator[tuple[str, list[Word]]]:
     """A command with a harmful option, in each way in which a program would take it for that."""
-    base, value = words(line), static("PWN")
-    head, rest = base[:1], base[1:]
     attached = f"{option}=PWN" if option.startswith("--") else f"{option}PWN"
-    yield "last", [*base, static(option), value]
-    yield "last, attached", [*base, static(attached)]
-    if line.split(maxsplit=1)[0] not in {
-        "git",
-        "docker",
-        "kubectl",
-        "pip",
-        "npm",
-        "apt",
-        "systemctl",
-    }:
-        yield "first", [*head, static(option), value, *rest]
-        yield "first, attached", [*head, static(attached), *rest]
-    yield "alone", [*base, static(option)]
-    yield "with more open", [*base, static(option), expanding("$x")]
-    yield "attached to something open", [*base, expanding(f"{attached}$x", attached)]
-    yield "as a glob", [*base, expanding(f"{option}*", option, glob=f"{option}*")]
+    yield "alone", [static(option)]
+    yield "with a value", [static(option), static("PWN")]
+    yield "with an attached value", [static(attached)]
+    yield "with something open", [static(option), expanding("$x")]
+    yield "attached to something open", [expanding(f"{attached}$x", attached)]
+    yield "as a glob", [expanding(f"{option}*", option, glob=f"{option}*")]
     if option.startswith("--"):
         for length in range(3, len(option)):
-            yield f"abbreviated to {length}", [*base, static(option[:length]), value]
-            yield f"abbreviated to {length}, attached", [*base, static(f"{option[:length]}=PWN")]
+            if not is_listed(option[:length], line):
+                yield f"abbreviated to {length}", [static(option[:length]), static("PWN")]
+                yield f"abbreviated to {length}, attached", [static(f"{option[:length]}=PWN")]
 
 
-def is_another_option(word: Word, line: str) -> bool:
-    """An abbreviation may be another, listed option: `--exclude` of `--exclude-from`."""
-    name = (word.text or "").partition("=")[0]
-    return any(
-        name in entry.options.split() for entry in KNOWN.entries() if line.startswith(entry.name)
-    )
+def placed(line: str, spelling: list[Word]) -> Iterator[list[Word]]:
+    """Before and behind the operands; before a subcommand other options count."""
+    base = words(line)
+    name = base[0].text
+    if name not in SUBCOMMANDED:
+        yield [base[0], *spelling, *base[1:]]
+    if name not in STOPPED:
+        yield [*base, *spelling]
+
+
+def is_listed(name: str, line: str) -> bool:
+    """An abbreviation may be a listed option: `--exclude` of `--exclude-from`."""
+    return any(name in entry.options.split() for entry in ENTRIES if line.startswith(entry.name))
 
 
 @pytest.mark.parametrize("line", WITH_VALUE)
 def test_a_harmful_option_is_refused_in_every_spelling(line: str) -> None:
     assert refusal(line) == "", "the command itself has to be known, or this shows nothing"
     for option in WITH_VALUE[line]:
-        for how, command in spellings(option, line):
-            changed = [word for word in command if word.raw not in line]
-            if "abbreviated" in how and is_another_option(changed[0], line):
-                continue
-            assert KNOWN.refusal(command, cwd="/"), f"{how}: {[word.raw for word in command]}"
+        for how, spelling in spellings(option, line):
+            for command in placed(line, spelling):
+                assert KNOWN.refusal(command, cwd="/"), f"{how}: {[word.raw for word in command]}"
 
 
 @pytest.mark.parametrize("line", WHOLE_WORDS)
@@ -365,13 +362,14 @@ def test_a_harmful_word_is_refused_wherever_it_stands(line: str) -> None:
 def test_a_harmful_letter_is_refused_behind_every_flag_of_a_cluster() -> None:
     """Unless the flag takes the rest as its value, as programs do too."""
     for line, flag, option in clusters():
-        command = [*words(line), static(f"{flag}{option[1:]}"), static("PWN")]
-        assert KNOWN.refusal(command, cwd="/") or takes_value(line, flag), f"{line} {flag}{option}"
+        for command in placed(line, [static(f"{flag}{option[1:]}"), static("PWN")]):
+            passed = not KNOWN.refusal(command, cwd="/")
+            assert not passed or takes_value(line, flag), f"{line} {flag}{option}"
 
 
 def clusters() -> Iterator[tuple[str, str, str]]:
     """Each harmful letter behind each listed one of the same command."""
-    entries = {entry.name: entry for entry in KNOWN.entries()}
+    entries = {entry.name: entry for entry in ENTRIES}
     for line, options in WITH_VALUE.items():
         starts = [" ".join(line.split()[:count]) for count in (3, 2, 1)]
         entry = next(entries[start] for start in starts if start in entries)
@@ -382,7 +380,8 @@ def clusters() -> Iterator[tuple[str, str, str]]:
 
 def takes_value(line: str, flag: str) -> bool:
     """Whether a text passes behind it although no listed option has such a letter."""
-    return not KNOWN.refusal([*words(line), static(f"{flag}\N{SNOWMAN}")], cwd="/")
+    commands = placed(line, [static(f"{flag}\N{SNOWMAN}")])
+    return any(not KNOWN.refusal(command, cwd="/") for command in commands)
 
 
 # Words that are not known before the shell expands them
@@ -402,11 +401,9 @@ OPEN = [
     expanding("a$x", "a"),
     expanding("a`cat f`", "a"),
 ]
-OWN_GRAMMAR = {"test", "[", "printf", "command", "exit"}
+OWN_GRAMMAR = {"test", "[", "[[", "printf", "command", "exit"}
 STRICT = [
-    entry.name
-    for entry in KNOWN.entries()
-    if entry.options != "any" and entry.name not in OWN_GRAMMAR
+    entry.name for entry in ENTRIES if entry.options != "any" and entry.name not in OWN_GRAMMAR
 ]
 
 
@@ -414,6 +411,8 @@ def test_a_word_that_may_become_an_option_is_refused_in_every_strict_command() -
     for name in STRICT:
         for word in OPEN:
             for before in ([], [static("a")], [static("a"), static("b")]):
+                if before and name in STOPPED:
+                    continue
                 command = [*words(name), *before, word]
                 assert KNOWN.refusal(command, cwd="/"), f"{name} … {word.raw}"
 
@@ -444,6 +443,13 @@ def test_behind_two_dashes_every_word_is_an_operand_where_the_program_says_so() 
     assert refusal("find . --", expanding("$x"))
     assert refusal("uniq --", expanding("*", glob="*")), "two files, and the second is written"
     assert refusal("sort -k -- -o x"), "the dashes are the value of -k"
+
+
+def test_behind_the_script_of_awk_no_word_is_an_option() -> None:
+    assert refusal("awk '{print $1}'", *OPEN) == ""
+    assert refusal("awk 1 -f") == "", "every awk reads a file of that name"
+    assert refusal("awk", *OPEN)
+    assert refusal("awk -F:", *OPEN)
 
 
 def test_a_pattern_may_be_the_value_of_a_listed_option() -> None:
@@ -490,6 +496,8 @@ def test_another_directory_for_git_is_inside_this_one(tmp_path: Path) -> None:
         "[ a = b -a -n c ]",
         "test 1 -lt 2",
         "test -z ''",
+        "[[ -f a && ! -d b ]]",
+        "[[ 3 -gt 2 ]]",
     ],
 )
 def test_a_builtin_that_only_prints_or_compares_passes(line: str) -> None:
@@ -521,6 +529,10 @@ def test_a_builtin_that_only_prints_or_compares_passes(line: str) -> None:
             [expanding('"$x"', splits=False), expanding('"$y"', splits=False), static("]")],
         ),
         ("test 'a[$(x)]' -eq 0", []),
+        ("[[ -v x ]]", []),
+        ("[[ a -eq b ]]", []),
+        ("[[", [expanding("$n"), static("-gt"), static("3"), static("]]")]),
+        ("[[ -f a", []),
         ("test 0 -lt 'x'", []),
         ("test", [expanding('"$n"', splits=False), static("-eq"), static("0")]),
         ("command ls", []),
@@ -542,6 +554,13 @@ def test_operands_of_a_comparison_may_be_open() -> None:
         [static("["), static("!"), static("-n"), open_word, static("]")],
         [static("["), open_word, static("="), open_word, static("]")],
         [static("["), expanding("$?"), static("-eq"), static("0"), static("]")],
+        [
+            *words("[["),
+            expanding("$x"),
+            static("=="),
+            expanding("a*", "a", glob="a*"),
+            static("]]"),
+        ],
         [*words("command -v"), expanding("$c")],
         [*words("printf %s"), *OPEN],
         [*words("exit"), expanding("$?")],
@@ -553,12 +572,12 @@ def test_operands_of_a_comparison_may_be_open() -> None:
 
 
 def test_every_entry_has_a_reason() -> None:
-    assert [entry.name for entry in KNOWN.entries() if len(entry.reason) < 5] == []
-    assert set(KNOWN.names()) <= {entry.name for entry in KNOWN.entries()}
+    assert [entry.name for entry in ENTRIES if len(entry.reason) < 5] == []
+    assert set(KNOWN.names()) <= {entry.name for entry in ENTRIES}
 
 
 def test_no_option_is_both_listed_and_called_harmful() -> None:
-    for entry in KNOWN.entries():
+    for entry in ENTRIES:
         if entry.options != "any":
             assert set(entry.options.split()) & set(entry.harmful) == set(), entry.name
 

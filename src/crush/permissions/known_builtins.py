@@ -1,4 +1,4 @@
-"""Built-in commands of bash whose words are no plain options: printf, test, command, exit.
+"""Built-in commands of bash whose words are no plain options: printf, test, `[[`, command, exit.
 
 Written from bash's manual: what they can do besides printing and comparing is to set a variable, to
 evaluate a subscript (which runs what is in it), and to run the name that they are given.
@@ -60,6 +60,15 @@ def check_bracket(words: Sequence[Word]) -> None:
     check_test(words[:-1])
 
 
+def check_double_bracket(words: Sequence[Word]) -> None:
+    """`[[`: whatever a word becomes, it stays one operand; only numbers are computed."""
+    if not words or words[-1].text != "]]":
+        raise NotKnownError("`[[` without `]]`")
+    if any(word.text in _EVALUATES for word in words):
+        raise NotKnownError("`[[ -v` runs what stands in a subscript")
+    _check_numbers(words)
+
+
 def check_command(words: Sequence[Word]) -> None:
     """With -v nothing behind it can make `command` run anything."""
     if not words or words[0].text not in {"-v", "-V", "-pv", "-pV"}:
@@ -106,6 +115,7 @@ BUILTINS: Mapping[str, Callable[[Sequence[Word]], None]] = {
     "printf": check_printf,
     "test": check_test,
     "[": check_bracket,
+    "[[": check_double_bracket,
     "command": check_command,
     "exit": check_exit,
 }

@@ -43,6 +43,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     words: bool = False
     apart: bool = False
     ordered: bool = False
+    stops: bool = False
     ends: bool = True
     bare: bool = False
     runs: str = ""

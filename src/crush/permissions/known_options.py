@@ -79,17 +79,21 @@ class Reading:
     def _read_word(self, word: Word) -> None:
         start = word.prefix if word.text is None else word.text
         if self._ended or (word.text is not None and (word.text == "-" or start[:1] != "-")):
-            self.operands.append(word)
+            self._add_operand(word)
         elif word.text is None and not _keeps_its_start(word):
             raise NotKnownError(f"`{word.raw}` may become an option of `{self._title}`")
         elif start[:1] not in {"", "-"}:
-            self.operands.append(word)
+            self._add_operand(word)
         elif start in {"", "-"}:
             raise NotKnownError(f"`{word.raw}` may become an option of `{self._title}`")
         elif word.text == "--" and self._known.entry.ends:
             self._ended = True
         else:
             self._read_option(word, start)
+
+    def _add_operand(self, word: Word) -> None:
+        self.operands.append(word)
+        self._ended = self._ended or self._known.entry.stops
 
     def _read_option(self, word: Word, start: str) -> None:
         entry = self._known.entry
