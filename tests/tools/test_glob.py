@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from msgspec import Struct
 
+from crush.config.schema import GlobLimits, ToolLimits
 from crush.errors import ToolError
 from crush.tools.base import Tool
 from crush.tools.glob import GlobTool
@@ -114,3 +115,12 @@ async def test_the_need_is_the_directory_that_is_searched(call: Caller, project:
     make(project, "src/a")
     need = await call.need("glob", pattern="src/**/*.py")
     assert (need.action, need.kind, need.target) == ("list", "list", f"{project}/src")
+
+
+async def test_the_configuration_limits_how_long_it_looks(engine: Caller, project: Path) -> None:
+    (project / "a").touch()
+    limits = ToolLimits(glob=GlobLimits(timeout=0))
+    engine.context = msgspec.structs.replace(engine.context, limits=limits)
+    result = await engine("glob", pattern="*")
+    assert "the time was up" in result.content
+    assert msgspec.json.decode(result.metadata_json())["truncated"] is True

@@ -4,6 +4,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from crush.config.schema import LsLimits, ToolLimits
 from crush.errors import ToolError
 from tests.tools.conftest import Caller
 
@@ -31,6 +32,17 @@ async def test_the_need_is_what_a_dialog_shows(call: Caller, project: Path) -> N
     need = await call.need("ls")
     assert (need.action, need.kind, need.target) == ("list", "list", str(project))
     assert msgspec.to_builtins(need.params) == {"path": str(project), "ignore": None, "depth": 0}
+
+
+async def test_the_configuration_limits_depth_and_number(call: Caller, project: Path) -> None:
+    make(project, "a/b/c", "d", "e")
+    limits = ToolLimits(ls=LsLimits(max_depth=1, max_items=2))
+    limited = Caller(msgspec.structs.replace(call.context, limits=limits))
+    assert "(cut after 2 entries" in (await limited("ls")).content
+    everything = ToolLimits(ls=LsLimits(max_depth=1))
+    shallow = Caller(msgspec.structs.replace(call.context, limits=everything))
+    assert "- b/" not in (await shallow("ls")).content
+    assert "- c" in (await shallow("ls", depth=3)).content
 
 
 async def test_depth_and_ignore_narrow_the_tree(call: Caller, project: Path) -> None:
