@@ -16,7 +16,13 @@ from crush.permissions.rules import Need, Patterns, Rule, is_within, strongest
 from crush.permissions.shell_places import Places
 from crush.permissions.shell_script import Assignment, Command, Part, Redirect, Unclear, Word
 from crush.permissions.shell_variables import assignment_risk
-from crush.permissions.word_paths import expansions, named_paths, operands, secret_guess
+from crush.permissions.word_paths import (
+    expansions,
+    named_paths,
+    operands,
+    secret_guess,
+    shows_names,
+)
 from crush.permissions.wrapped_commands import inner_commands
 
 # What bash takes when there is none.
@@ -83,7 +89,10 @@ class PartJudge:
         if refusal:
             covering += self._on_words(part.words[1:], reads_only=False)
         else:
-            covering += self._on_words(operands(part.words), reads_only=True)
+            looked_at = operands(part.words)
+            covering += self._on_words(
+                looked_at, reads_only=True, names_only=shows_names(part.words)
+            )
             covering.append(_known(part.words))
         return decided(
             covering,
@@ -153,17 +162,21 @@ class PartJudge:
             if rule.effect == effect:
                 yield rule if rule.source == "mode" else _doubted(rule)
 
-    def _on_words(self, words: Sequence[Word], *, reads_only: bool) -> Iterator[Rule]:
+    def _on_words(
+        self, words: Sequence[Word], *, reads_only: bool, names_only: bool = False
+    ) -> Iterator[Rule]:
         """The rules and cautions on the files that words name."""
         for word in words:
             for path in self._paths(word):
-                yield from self._on_read(path, is_careful=reads_only)
+                if names_only:  # as if for something in there
+                    yield from self._on_read(os.path.join(path, "x"), is_careful=reads_only)
+                yield from self._on_read(path, is_careful=reads_only and not names_only)
                 if not reads_only:
                     for rule in self._rules.on_path("write", path):
                         if rule.effect != "allow" and rule.is_written:
                             yield _doubted(rule)
             if reads_only and self._is_careful:
-                yield from self._guesses(word)
+                yield from self._guesses(word, names_only=names_only)
 
     def _paths(self, word: Word) -> Iterator[str]:
         yield from named_paths(word, self.places)
@@ -185,8 +198,8 @@ class PartJudge:
         if rule is not None and rule.effect != "allow":
             yield rule
 
-    def _guesses(self, word: Word) -> Iterator[Rule]:
-        if reason := secret_guess(word):
+    def _guesses(self, word: Word, *, names_only: bool) -> Iterator[Rule]:
+        if reason := secret_guess(word, names_only=names_only):
             yield Rule("ask", "read", word.raw, "default", reason)
         if self.places.anywhere and not word.prefix.startswith(("/", "-")):
             yield Rule("ask", "read", word.raw, "default", _RELATIVE)

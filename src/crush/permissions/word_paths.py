@@ -23,7 +23,11 @@ _SEARCHERS = frozenset(
 )
 _PATTERN_OPTION = re.compile(r"-[A-Za-z]*[ef].*|--(?:regexp|file|expression|from-file).*")
 _FINDERS = frozenset({"find", "fd", "fdfind"})
-_TESTS = frozenset({"test", "[", "[[", "cd"})  # tell whether a file is there, not what is in it
+_TESTS = frozenset({"test", "[", "[["})
+# Show names and sizes: a secret file's own name is none, what lies in a directory of secrets is.
+_LISTERS = frozenset(
+    {"ls", "stat", "du", "tree", "basename", "dirname", "realpath", "readlink", "cd"}
+)
 _EXPANSION = re.compile(r"\$\(.*\)|`.*`|\$\{[^}]*\}|\$[A-Za-z0-9_@*#?$!-]")
 _BRACES = re.compile(r"\{[^{}]*\}")
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
@@ -51,6 +55,11 @@ def operands(words: Sequence[Word]) -> Sequence[Word]:
         pattern = next((at for at, word in enumerate(rest) if word.raw[:1] != "-"), None)
         return [word for at, word in enumerate(rest) if at != pattern]
     return rest
+
+
+def shows_names(words: Sequence[Word]) -> bool:
+    """Whether the command says which files there are and not what is in them."""
+    return words[0].text in _LISTERS
 
 
 def named_paths(word: Word, places: Places) -> Iterator[str]:
@@ -105,15 +114,16 @@ def expansions(
     return [text for text in found[:_MOST_VALUES] if "$" not in text and "\0" not in text]
 
 
-def secret_guess(word: Word) -> str:
+def secret_guess(word: Word, *, names_only: bool) -> str:
     """Why the word may name a secret although its value is not known; "" if it looks harmless."""
+    below = "/x" if names_only else ""
     if word.text is not None:
         return ""
     raw = plain_brackets(word.glob) if word.glob else re.sub(r"""["'\\]""", "", word.raw)
     bare = _EXPANSION.sub("*", raw)
     wild = _BRACES.sub("*", bare)
     texts = {wild, wild.partition("=")[2], wild.rpartition(":")[2], *re.split("[{},]", bare)}
-    reasons = (_guess(text, is_glob=bool(word.glob)) for text in sorted(texts))
+    reasons = (_guess(text + below, is_glob=bool(word.glob)) for text in sorted(texts))
     return next((reason for reason in reasons if reason), "")
 
 
