@@ -166,6 +166,7 @@ def test_a_message_written_by_a_here_document_inside_a_substitution_is_understoo
         ("unset a", "unsets"),
         ("time { a; }", "more than one"),
         ("time a=b c", "more than one"),
+        ("time -p $a b", "name is not known"),
         ("(( a ))", "'('"),
         ("let a; ((b++))", "'('"),
         ("coproc a", "'coproc'"),

@@ -79,9 +79,7 @@ def _reason_to_doubt(name: str, words: list[Word]) -> str:
         return _declaration_doubt(name, words)
     if name == "unset":
         return "it unsets a variable or a function"
-    if name == "time" and any(_is_more_than_a_name(word) for word in words[1:]):
-        return "it measures more than one simple command"
-    return ""
+    return _time_doubt(words) if name == "time" else ""
 
 
 def _declaration_doubt(name: str, words: list[Word]) -> str:
@@ -93,6 +91,16 @@ def _declaration_doubt(name: str, words: list[Word]) -> str:
         if NAME.fullmatch(word.text) or word.text in PLAIN_DECLARATION_OPTIONS:
             continue
         return f"a declaration with {word.text!r}"
+    return ""
+
+
+def _time_doubt(words: list[Word]) -> str:
+    """`time` is a keyword: what follows it is a command, or more than one."""
+    if any(_is_more_than_a_name(word) for word in words[1:]):
+        return "it measures more than one simple command"
+    measured = next((word for word in words[1:] if word.text not in ("-p", "--")), None)
+    if measured is not None and measured.text is None:
+        return "the command's name is not known before it runs"
     return ""
 
 
