@@ -210,14 +210,19 @@ class Jobs:
             entry = self._by_process[process]
             if entry is not None:
                 entry.ended_at_ms = now_ms()
+            try:
+                await self._settle(process, entry)
+            finally:
+                del self._by_process[process]
+                if self._closing and not self._by_process:
+                    self._all_ended.set()
+
+    async def _settle(self, process: ShellProcess, entry: _Entry | None) -> None:
         if entry is None:
             await process.record.close()
         else:
             await self._tell(entry.job())
             await self._forget()
-        del self._by_process[process]
-        if self._closing and not self._by_process:
-            self._all_ended.set()
 
     async def _tell(self, job: Job) -> None:
         async with self._telling:

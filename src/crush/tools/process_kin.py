@@ -20,9 +20,10 @@ def group_lives(group: int) -> bool:
     """Whether a process of the group runs. Zombies do not: who reaps an orphan is not ours."""
     if not signal_group(group, 0):
         return False
-    if not sys.platform.startswith("linux"):
+    try:
+        return any(_is_member(name, group) for name in os.listdir("/proc") if name.isdigit())
+    except OSError:  # it is not Linux, or there are no descriptors left: believe the signal
         return True
-    return any(_is_member(name, group) for name in _processes())
 
 
 def marked(marks: Collection[str]) -> list[int]:
@@ -38,7 +39,7 @@ def signal_marked(marks: Collection[str], number: int) -> int:
     wanted = {f"{MARK}={mark}".encode() for mark in marks}
     count = 0
     for pid in marked(marks):
-        with suppress(ProcessLookupError, PermissionError):
+        with suppress(OSError):
             # The descriptor pins the process: a number may be somebody else's by now.
             process = os.pidfd_open(pid)
             try:
@@ -51,7 +52,7 @@ def signal_marked(marks: Collection[str], number: int) -> int:
 
 
 def _processes() -> Iterator[str]:
-    if sys.platform.startswith("linux"):
+    with suppress(OSError):
         yield from filter(str.isdigit, os.listdir("/proc"))
 
 

@@ -4,6 +4,7 @@ Whoever starts it runs `follow` in a task that outlives every waiter; the call t
 and the job that it may become only wait for it. POSIX only.
 """
 
+import logging
 import signal
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -27,6 +28,8 @@ _STRAY_TERM_S = 0.5
 _KILL_S = 3.0
 _POLL_S = 0.02
 _POLL_MAX_S = 0.2
+
+log = logging.getLogger(__name__)
 
 
 class ShellOrder(Struct, frozen=True, kw_only=True):
@@ -120,7 +123,7 @@ class ShellProcess:
                 readers.start_soon(self._err.follow)
                 try:
                     with self._stop:
-                        await self._child.wait()
+                        await self._wait_child()
                 finally:
                     with anyio.CancelScope(shield=True):
                         await self._end_rest()
@@ -152,8 +155,19 @@ class ShellProcess:
         with anyio.move_on_after(_KILL_S):
             await self._wait_gone()
 
+    async def _wait_child(self) -> None:
+        """A server that is out of descriptors must not lose sight of its commands."""
+        while True:
+            try:
+                await self._child.wait()
+            except OSError as exc:
+                log.warning("command %s cannot be waited for: %s", self.order.mark, exc)
+                await anyio.sleep(_POLL_MAX_S)
+            if self._child.returncode is not None:
+                return
+
     async def _wait_gone(self) -> None:
-        await self._child.wait()
+        await self._wait_child()
         await _wait_none(partial(group_lives, self._child.pid))
 
     def _signal(self, number: int) -> None:
