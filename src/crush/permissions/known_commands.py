@@ -29,7 +29,7 @@ class KnownCommand(Struct, frozen=True, kw_only=True):
 
 
 class KnownCommands:
-    """The commands of the data file. Costs some time to load: keep it."""
+    """The commands of the data file. Loading reads that file, so who needs it keeps it."""
 
     def __init__(self, known: Mapping[str, Known]) -> None:
         self._known = known

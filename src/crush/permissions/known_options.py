@@ -146,6 +146,9 @@ class Reading:
     def _take_attached(self, name: str, option: Option, word: Word, rest: str) -> None:
         if self._known.entry.apart and not (word.text is not None and rest.isdecimal()):
             raise self._unlisted(f"{name}{rest}")
+        if not rest and option.takes != "attached":
+            # Should what is open be empty, the next word becomes the value: `sort -k"$x" -- -o f`.
+            raise NotKnownError(f"`{word.raw}` may take the next word of `{self._title}`")
         self._take(name, option, word, rest if word.text is not None else None)
 
     def _take_following(self, name: str, option: Option) -> None:
