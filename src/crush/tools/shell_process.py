@@ -139,7 +139,8 @@ class ShellProcess:
         if self._child.returncode is None:
             await self._end_all()
         elif await anyio.to_thread.run_sync(group_lives, self._child.pid):
-            self.left_jobs = True
+            # What holds a fence up may outlive its command by a moment, and is no job of it.
+            self.left_jobs = self.kind != "bubblewrap"
             await self._end_group()
 
     async def _end_all(self) -> None:
