@@ -99,7 +99,7 @@ def unforeseen(script: Script, ran: Ran) -> list[object]:
         if isinstance(part, Command):
             words = tuple(word.text for word in part.words)
             exact.add(words)
-            if words[0] == "time":  # whoever judges sees what it measures among its words
+            while words[0] == "time":  # whoever judges sees what it measures among its words
                 words = words[1:] or (None,)
             if None in words:
                 loose.add(words[0])

@@ -98,7 +98,7 @@ def _time_doubt(words: list[Word]) -> str:
     """`time` is a keyword: what follows it is a command, or more than one."""
     if any(_is_more_than_a_name(word) for word in words[1:]):
         return "it measures more than one simple command"
-    measured = next((word for word in words[1:] if word.text not in ("-p", "--")), None)
+    measured = next((word for word in words if word.text not in ("time", "-p", "--")), None)
     if measured is not None and measured.text is None:
         return "the command's name is not known before it runs"
     return ""
