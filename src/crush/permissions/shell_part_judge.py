@@ -3,11 +3,13 @@
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import dropwhile
 
 from msgspec import Struct
 
 from crush.permissions.command_patterns import Fit, exact_command
 from crush.permissions.command_place import find_command, find_gap
+from crush.permissions.computed_names import COMPUTED, is_computed, prints_computed
 from crush.permissions.decision import Decision, decided, worst
 from crush.permissions.defaults import caution
 from crush.permissions.known_commands import KnownCommands
@@ -18,8 +20,10 @@ from crush.permissions.shell_script import Assignment, Command, Part, Redirect, 
 from crush.permissions.shell_variables import assignment_risk
 from crush.permissions.word_paths import (
     expansions,
+    glob_guess,
     named_paths,
     operands,
+    own_globs,
     secret_guess,
     shows_names,
 )
@@ -63,15 +67,17 @@ class PartJudge:
         self._rules = rules
         self._on_tool = tuple(rules.on_tool(need))
         self._values = values
+        self._computed: list[str] = []
         self._is_careful = is_careful
         self._distrust: dict[str, str] = {}
-        self._commands: dict[tuple[Command, int, bool], Decision] = {}
+        self._commands: dict[tuple[Command, int, bool, int], Decision] = {}
         self._reads: dict[tuple[str, bool], tuple[Rule, ...]] = {}
 
     def judge(self, part: Part) -> Decision:
         match part:
             case Command():
-                key = (part, len(self.places.directories), self.places.anywhere)
+                places = self.places
+                key = (part, len(places.directories), places.anywhere, len(self._computed))
                 if key not in self._commands:  # long scripts repeat themselves
                     self._commands[key] = self._judge_command(part)
                 return self._commands[key]
@@ -84,15 +90,14 @@ class PartJudge:
                 return decided(covering, otherwise=part.reason, source_text=part.source)
 
     def _judge_command(self, part: Command) -> Decision:
-        refusal = self._refusal(part.words)
+        timed = _untimed(part.words)
+        words, directory = _bare(timed)
+        refusal = self._refusal(words, directory=directory)
         covering = [*self._on_tool, *self._on_command(part.words, changes=bool(refusal))]
         if refusal:
-            covering += self._on_words(part.words[1:], reads_only=False)
+            covering += self._on_words(words[1:], reads_only=False)
         else:
-            looked_at = operands(part.words)
-            covering += self._on_words(
-                looked_at, reads_only=True, names_only=shows_names(part.words)
-            )
+            covering += self._on_known(words)
             covering.append(_known(part.words))
         return decided(
             covering,
@@ -101,31 +106,37 @@ class PartJudge:
             offers=command_offers(part.words) if refusal or len(covering) > 1 else (),
         )
 
-    def _refusal(self, words: Sequence[Word]) -> str:
-        """Why the command is not known to only read; "" if it is."""
+    def _refusal(self, words: Sequence[Word], *, directory: str) -> str:
+        """Why the command is not known to only read; "" if it is. `directory`: where it was said to lie."""
         known, name = self._setting.known, words[0].text or ""
-        for directory in self.places.directories:
-            if refusal := known.refusal(words, cwd=directory):
+        for cwd in self.places.directories:
+            if refusal := known.refusal(words, cwd=cwd):
                 return refusal
         if name == "git" and not self._is_inside():
             return "git obeys the configuration of a directory outside"
-        return "" if known.is_builtin(name) else self._place_refusal(name)
+        if known.is_builtin(name) and not directory:
+            return ""
+        return self._place_refusal(name, directory=directory)
 
     def _is_inside(self) -> bool:
         root, places = self._setting.root, self.places
         return not places.anywhere and all(is_within(path, root) for path in places.directories)
 
-    def _place_refusal(self, name: str) -> str:
+    def _place_refusal(self, name: str, *, directory: str) -> str:
         """Why the program behind a name, or one that it starts itself, could be another one."""
-        if name not in self._distrust:
-            programs = [name, *self._setting.known.runs(name)]
-            reasons = (self._distrust_of(program) for program in programs)
-            self._distrust[name] = next((reason for reason in reasons if reason), "")
-        return self._distrust[name]
+        key = os.path.join(directory, name)
+        if directory and not os.path.isfile(key):
+            return f"there is no {key}, and somebody may put it there"
+        if key not in self._distrust:
+            path = self._setting.env.get("PATH", _USUAL_PATH)
+            places = [(name, directory or path)]
+            places += [(program, path) for program in self._setting.known.runs(name)]
+            reasons = (self._distrust_of(program, path=where) for program, where in places)
+            self._distrust[key] = next((reason for reason in reasons if reason), "")
+        return self._distrust[key]
 
-    def _distrust_of(self, program: str) -> str:
+    def _distrust_of(self, program: str, *, path: str) -> str:
         setting = self._setting
-        path = setting.env.get("PATH", _USUAL_PATH)
         if program == "*":
             return find_gap(path=path, root=setting.root, home=setting.home, uid=setting.uid)
         place = find_command(
@@ -161,6 +172,20 @@ class PartJudge:
         for rule, _ in self._rules.commands:
             if rule.effect == effect:
                 yield rule if rule.source == "mode" else _doubted(rule)
+
+    def _on_known(self, words: Sequence[Word]) -> Iterator[Rule]:
+        """The rules and cautions on what a command reads that is known to only read."""
+        is_list = shows_names(words)
+        for word in operands(words):
+            names_only = is_list and not word.raw.startswith("-")
+            yield from self._on_words([word], reads_only=True, names_only=names_only)
+        if not self._is_careful:
+            return
+        for pattern in own_globs(words):
+            if reason := glob_guess(pattern):
+                yield Rule("ask", "read", pattern, "default", reason)
+        if prints_computed(words, variables=self._computed):
+            yield Rule("ask", "read", words[-1].raw, "default", COMPUTED)
 
     def _on_words(
         self, words: Sequence[Word], *, reads_only: bool, names_only: bool = False
@@ -242,6 +267,8 @@ class PartJudge:
         return worst(decisions)
 
     def _judge_assignment(self, part: Assignment) -> Decision:
+        if is_computed(part.value):
+            self._computed.append(part.name)
         risk = assignment_risk(part, env=self._setting.env)
         if risk:
             narrowing = [r for r in self._on_unknown("deny") if r.source == "mode"]
@@ -253,6 +280,23 @@ class PartJudge:
     def _about(self, part: Part, otherwise: str, *rules: Rule) -> Decision:
         covering = [*self._on_tool, *rules]
         return decided(covering, otherwise=otherwise, source_text=part.source)
+
+
+def _untimed(words: Sequence[Word]) -> Sequence[Word]:
+    """Without the keyword `time`."""
+    if words[0].raw != "time":
+        return words
+    rest = [*dropwhile(lambda word: word.raw in {"time", "-p"}, words)]
+    return rest or words
+
+
+def _bare(words: Sequence[Word]) -> tuple[Sequence[Word], str]:
+    """`/bin/ls` as `ls` and where it is said to lie."""
+    name = words[0].text or ""
+    if not name.startswith("/") or os.path.normpath(name) != name or name == "/":
+        return words, ""
+    directory, bare = os.path.split(name)
+    return [Word(raw=bare, text=bare, prefix=bare), *words[1:]], directory
 
 
 def _known(words: Sequence[Word]) -> Rule:

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 from crush.permissions.glob_search import find_globbed, fits_glob, plain_brackets
 from crush.permissions.protected import secret_file_reason
@@ -22,6 +23,14 @@ _SEARCHERS = frozenset(
     }
 )
 _PATTERN_OPTION = re.compile(r"-[A-Za-z]*[ef].*|--(?:regexp|file|expression|from-file).*")
+_GLOB_OPTIONS = frozenset({"-g", "--glob", "--iglob", "--include"})
+_OPTIONS_WITH_VALUE = frozenset(
+    {
+        *_GLOB_OPTIONS,
+        *("-A", "-B", "-C", "-m", "-t", "-T", "-d", "-D", "--type", "--type-not", "--max-count"),
+        *("--max-depth", "--exclude", "--exclude-dir", "-j", "--sort", "--sortr", "-M"),
+    }
+)
 _FINDERS = frozenset({"find", "fd", "fdfind"})
 _TESTS = frozenset({"test", "[", "[["})
 # Show names and sizes: a secret file's own name is none, what lies in a directory of secrets is.
@@ -32,6 +41,7 @@ _EXPANSION = re.compile(r"\$\(.*\)|`.*`|\$\{[^}]*\}|\$[A-Za-z0-9_@*#?$!-]")
 _BRACES = re.compile(r"\{[^{}]*\}")
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _MOST_VALUES = 32
+_MOST_BRACES = 8
 _LONGEST_PATH = 4096
 
 # What a pattern like `.e*`, `id_*` or `*.pem` could find, where it is not there yet.
@@ -52,9 +62,35 @@ def operands(words: Sequence[Word]) -> Sequence[Word]:
         end = next((at for at, word in enumerate(rest) if word.raw[:1] in "-(!\\"), len(rest))
         return rest[:end]
     if name in _SEARCHERS and not any(_PATTERN_OPTION.fullmatch(word.raw) for word in rest):
-        pattern = next((at for at, word in enumerate(rest) if word.raw[:1] != "-"), None)
+        pattern = _first_operand(rest)
         return [word for at, word in enumerate(rest) if at != pattern]
     return rest
+
+
+def _first_operand(words: Sequence[Word]) -> int | None:
+    for at, word in enumerate(words):
+        is_value = at > 0 and words[at - 1].raw in _OPTIONS_WITH_VALUE
+        if word.raw[:1] != "-" and not is_value:
+            return at
+    return None
+
+
+def own_globs(words: Sequence[Word]) -> Iterator[str]:
+    """Patterns for names of files that the command itself follows: `git log -- '*.env'`, `rg -g`."""
+    name, follows = words[0].text, False
+    for before, word in pairwise(words):
+        follows = follows or (name == "git" and before.raw == "--")
+        text = word.text or ""
+        if name == "git" and (follows or text.startswith(":")):
+            yield re.sub(r"^:(?:\([^)]*\)|[/!^]+)", "", text)
+        elif name in _SEARCHERS:
+            option, _, value = text.partition("=")
+            if before.raw in _GLOB_OPTIONS:
+                yield text
+            elif option in _GLOB_OPTIONS:
+                yield value
+            elif text.startswith("-g"):
+                yield text[2:]
 
 
 def shows_names(words: Sequence[Word]) -> bool:
@@ -103,15 +139,34 @@ def _is_secret(path: str) -> bool:
 def expansions(
     word: Word, *, values: Mapping[str, Iterable[str]], env: Mapping[str, str]
 ) -> Sequence[str]:
-    """What the variables in a word may make of it, as far as their values are known."""
-    if word.text is not None or "$" not in word.raw:
+    """What variables and braces may make of a word, as far as the values are known."""
+    if word.text is not None:
         return ()
     found = [re.sub(r"""["'\\]""", "", word.raw)]
     for name in dict.fromkeys(match[1] for match in _VARIABLE.finditer(word.raw)):
         held = [*values.get(name, ()), *((env[name],) if name in env else ())][:_MOST_VALUES]
         pattern = re.compile(rf"\$(?:{name}(?![A-Za-z0-9_])|\{{{name}\}})")
         found = [value.join(pattern.split(text)) for text in found for value in held]
-    return [text for text in found[:_MOST_VALUES] if "$" not in text and "\0" not in text]
+    found = [text for text in found[:_MOST_VALUES] if "$" not in text and "\0" not in text]
+    return [text for whole in found for text in _braced(whole)]
+
+
+def _braced(text: str) -> Sequence[str]:
+    """`a{b,c}` as `ab` and `ac`, as far as it is short."""
+    found = [text]
+    for _ in range(_MOST_BRACES):
+        if not any(_BRACES.search(each) for each in found):
+            break
+        found = [piece for each in found for piece in _without_brace(each)][:_MOST_VALUES]
+    return found
+
+
+def _without_brace(text: str) -> Sequence[str]:
+    brace = _BRACES.search(text)
+    if brace is None:
+        return (text,)
+    before, after = text[: brace.start()], text[brace.end() :]
+    return [before + choice + after for choice in brace[0][1:-1].split(",")]
 
 
 def secret_guess(word: Word, *, names_only: bool) -> str:
@@ -121,10 +176,18 @@ def secret_guess(word: Word, *, names_only: bool) -> str:
         return ""
     raw = plain_brackets(word.glob) if word.glob else re.sub(r"""["'\\]""", "", word.raw)
     bare = _EXPANSION.sub("*", raw)
-    wild = _BRACES.sub("*", bare)
-    texts = {wild, wild.partition("=")[2], wild.rpartition(":")[2], *re.split("[{},]", bare)}
+    texts = {
+        part
+        for text in (_BRACES.sub("*", bare), *_braced(bare))
+        for part in (text, text.partition("=")[2], text.rpartition(":")[2])
+    }
     reasons = (_guess(text + below, is_glob=bool(word.glob)) for text in sorted(texts))
     return next((reason for reason in reasons if reason), "")
+
+
+def glob_guess(pattern: str) -> str:
+    """Why a pattern that a command follows itself may find a secret; "" if it looks harmless."""
+    return _guess(pattern, is_glob=False)
 
 
 def _guess(text: str, *, is_glob: bool) -> str:
