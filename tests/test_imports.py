@@ -27,7 +27,8 @@ OURS = {
     *("crush.server.problems", "crush.server.routes", "crush.server.routes.table"),
     *("crush.wire", "crush.wire.codec", "crush.wire.events", "crush.wire.ids"),
     *("crush.wire.messages", "crush.wire.params", "crush.wire.parts", "crush.wire.permissions"),
-    *("crush.wire.problems", "crush.wire.requests"),
+    *("crush.wire.problems", "crush.wire.requests", "crush.wire.files", "crush.wire.jobs"),
+    *("crush.wire.questions", "crush.sandbox", "crush.sandbox.peer_namespace"),
 }
 MOST_MODULES = 400
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,8 +12,10 @@ from anyio.abc import TaskGroup
 
 from crush.agent.project import Order, Project
 from crush.agent.prompt import load_prompts
+from crush.config.schema import ToolLimits
 from crush.config.settings import ChosenModel, ProviderSettings
 from crush.permissions.defaults import mode_rules
+from crush.permissions.known_commands import KnownCommands
 from crush.providers.base import Provider
 from crush.store.change import Limits
 from crush.store.registry import Registry
@@ -25,6 +28,7 @@ from crush.wire.requests import ModelInfo, SelectedModel
 from tests.agent.listener import Listener
 from tests.agent.shapes import shape
 from tests.fakes.provider import FakeProvider
+from tests.fakes.sandbox import no_sandbox
 from tests.fakes.tools import FakeTool, as_any
 
 MODEL = "model"
@@ -72,6 +76,8 @@ class Bench:
             store=self.store,
             last_seq=await self.store.last_seq(),
             tools=self.tools,
+            known_commands=cache(KnownCommands.load),
+            find_sandbox=no_sandbox,
             prompts=self.prompts,
             build_provider=lambda model: self.providers.get(model.info.id, self.provider),
             tasks=self._tasks,
@@ -124,6 +130,7 @@ class Bench:
             mode=mode,
             read_only=read_only,
             rules=mode_rules(mode, read_only=read_only, root=self.cwd),
+            limits=ToolLimits(),
             detached=True,
             steers=steers,
             max_steps=max_steps,

@@ -12,6 +12,7 @@ from crush.wire.permissions import GrantAction, PermissionRequest
 from tests.agent.bench import Bench, chosen
 from tests.agent.listener import Listener
 from tests.fakes.provider import FakeProvider, calls, says
+from tests.fakes.sandbox import REMEDY
 from tests.fakes.tools import need
 
 
@@ -72,6 +73,7 @@ async def test_nobody_to_ask_is_a_denial_at_once_that_tells_the_model_and_the_us
     (told,) = _resolved(bench)
     assert (told.outcome, told.by, told.what) == ("deny", "headless", "execute make")
     assert "-y" in told.hint
+    assert REMEDY in told.hint
     assert not told.permission_id
     assert await bench.store.pending() == []
 

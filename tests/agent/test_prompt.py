@@ -15,6 +15,7 @@ from crush.tools.registry import core_tools
 from crush.wire.events import Notice
 from tests.agent.bench import Bench, chosen
 from tests.fakes.provider import says
+from tests.fakes.sandbox import no_sandbox
 
 DAY = 1_760_000_000
 
@@ -31,7 +32,9 @@ def test_a_request_for_two_letters_with_every_core_tool_is_small() -> None:
             load_prompts().coder, surroundings("/home/somebody/projects/thing", created_at=DAY)
         ),
         turns=(UserTurn((TextBlock("hi"),)),),
-        tools=tuple(ToolSpec(t.name, t.description, t.parameters) for t in core_tools()),
+        tools=tuple(
+            ToolSpec(t.name, t.description, t.parameters) for t in core_tools(sandbox=no_sandbox)
+        ),
     )
     body = build_body(request, ProviderSettings(id="p", type="openai-compat"))
     assert len(body) <= 12_000, f"{len(body)} bytes"

@@ -181,7 +181,9 @@ def free_tcp_host() -> Host:
 async def serving(root: Path, host: Host, *, model_url: str) -> AsyncIterator[Site]:
     """A server of `host` with its engine loaded; it leaves when the block ends."""
     listener = Listener(host, env=os.environ, instance_id="i", allow_remote=False)
-    server = Server(host=host, listener=listener, instance_id="i", directory=str(root))
+    directory = root / "logs"
+    directory.mkdir(exist_ok=True)
+    server = Server(host=host, listener=listener, instance_id="i", directory=str(directory))
     unix = host.scheme == "unix"
     connector: aiohttp.BaseConnector = (
         aiohttp.UnixConnector(host.address, limit=0) if unix else aiohttp.TCPConnector(limit=0)

@@ -13,6 +13,8 @@ from tests.server.site import Site
 def watched() -> Iterator[None]:
     """A blocking call of our code on the loop raises."""
     watch = BlockBuster("crush")
+    # Two names of the kernel's own file system: microseconds, once a connection.
+    watch.functions["os.readlink"].can_block_in("crush/sandbox/peer_namespace.py", "is_fenced")
     watch.activate()
     yield
     watch.deactivate()

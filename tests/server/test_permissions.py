@@ -195,7 +195,7 @@ async def test_the_skip_flag_is_for_later_prompts_of_its_workspace(site: Site) -
     assert len(stream.of("permission_request")) == 1
     assert await elsewhere.ask("GET", "/permissions/skip") == {"skip": False}
     # Nor does it reach a run of `crush run` in the same directory.
-    events = await site.run(bash("id; touch c"))
+    events = await site.run(bash("id; touch c"), mode="ask")
     assert events[-1]["run"]["denied"] == 1
 
 
@@ -212,7 +212,7 @@ async def test_without_anybody_who_can_answer_a_request_is_refused_at_once(site:
 
 
 async def test_a_run_without_a_person_is_told_what_to_do(site: Site) -> None:
-    async with site.start(bash("touch a")) as run:
+    async with site.start(bash("touch a"), mode="ask") as run:
         event = await run.until("permission_resolved")
         end = await run.until("run_complete")
     assert (event["outcome"], event["by"]) == ("deny", "headless")
@@ -222,7 +222,7 @@ async def test_a_run_without_a_person_is_told_what_to_do(site: Site) -> None:
 
 async def test_a_person_who_follows_the_session_can_answer_for_a_run(site: Site) -> None:
     client = await ClassicClient(site).attach(interactive=True)
-    async with client.events() as stream, site.start(bash("touch a")) as run:
+    async with client.events() as stream, site.start(bash("touch a"), mode="ask") as run:
         request = await asked(stream)
         waiting = await run.until(
             "run_updated",

@@ -126,7 +126,7 @@ async def test_a_turn_that_breaks_ends_its_own_run_and_nobody_else_notices(
 async def test_a_result_with_everything_is_the_same_on_every_way_out(
     root: Path, model_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("crush.tools.registry.core_tools", lambda: (picture_tool(),))
+    monkeypatch.setattr("crush.tools.registry.core_tools", lambda **_: (picture_tool(),))
     async with serving(root, parse_host(f"unix://{root}/s.sock"), model_url=model_url) as site:
         client = await ClassicClient(site).attach(interactive=False)
         async with client.events() as classic, client.events("&format=2") as resumable:

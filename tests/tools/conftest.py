@@ -21,6 +21,7 @@ from crush.tools.registry import core_tools
 from crush.wire.events import JobUpdated
 from crush.wire.ids import RunId, SessionId, ToolCallId
 from tests.fakes.file_log import FakeFileLog
+from tests.fakes.sandbox import no_sandbox
 from tests.fakes.surroundings import FakeAsker, FakeFacts, FakeTodos, FakeWayOut
 
 
@@ -46,7 +47,7 @@ class Caller:
     def __init__(self, context: ToolContext) -> None:
         self.context = context
         self.live: list[str] = []
-        self._tools = {tool.name: tool for tool in core_tools()}
+        self._tools = {tool.name: tool for tool in core_tools(sandbox=no_sandbox)}
 
     def replace_tool(self, tool: AnyTool) -> None:
         self._tools[tool.name] = tool

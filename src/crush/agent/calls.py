@@ -7,12 +7,14 @@ answer is complete: until then the provider may be asked again, and a result tha
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
 from crush.agent.draft import Draft
+from crush.agent.fencing import Fencing
 from crush.agent.gate import Gate
 from crush.agent.journal import Journal
 from crush.agent.live_output import LiveOutput
@@ -54,12 +56,14 @@ class CallRunner:
         tools: Mapping[str, AnyTool],
         context: ToolContext,
         gate: Gate,
+        fencing: Fencing,
         journal: Journal,
         tasks: TaskGroup,
     ) -> None:
         self._tools = tools
         self._context = context
         self._gate = gate
+        self._fencing = fencing
         self._journal = journal
         self._tasks = tasks
         self._reading = anyio.CapacityLimiter(READS_AT_ONCE)
@@ -172,14 +176,27 @@ class CallRunner:
     async def _permitted(
         self, call: _Call, tool: AnyTool, args: msgspec.Struct, output: LiveOutput
     ) -> ToolResult:
+        # Only who names `/tmp` can mean the fenced one: looking for a sandbox takes its time.
+        mounted = await self._fencing.mounted() if "/tmp" in call.event.input else None  # noqa: S108
         context = msgspec.structs.replace(
-            self._context, call_id=ToolCallId(call.event.id), emit_output=output.grow
+            self._context,
+            call_id=ToolCallId(call.event.id),
+            fence=mounted,
+            emit_output=output.grow,
         )
-        needs = await anyio.to_thread.run_sync(tool.tool.needs, args, context)
-        verdict = await self._gate.check(call.event.id, needs)
+        judged = await anyio.to_thread.run_sync(
+            lambda: self._gate.judge(tool.tool.needs(args, context))
+        )
+        verdict = await self._gate.check(call.event.id, judged)
         if not verdict.allowed:
             self.stopped = self.stopped or verdict.stop
             return _failure(verdict.text)
+        if any(item.need.kind == "execute" for item in judged):
+            context = msgspec.structs.replace(
+                context,
+                fence=verdict.fence,
+                escape=partial(self._gate.let_out, call.event.id, judged),
+            )
         if tool.read_only:
             async with self._reading:
                 return await tool.tool.run(args, context)

@@ -1,6 +1,7 @@
 """The gate in front of every tool call: rules first, then a person, then a refusal that explains.
 
 Headless means that no client that can answer follows the session: then asking is refusing, at once.
+What no rule and no person allowed may still run where a fence bounds it: in mode `workspace`.
 """
 
 import uuid
@@ -9,28 +10,42 @@ from collections.abc import Callable, Sequence
 import msgspec
 from msgspec import Struct
 
+from crush.agent.fencing import Fencing
 from crush.agent.journal import Journal
 from crush.permissions.broker import Broker
-from crush.permissions.protected import protected_reason
-from crush.permissions.rules import Effect, Need, Patterns, Rule, effect_of, strongest
+from crush.permissions.decision import Decision
+from crush.permissions.judge import Judge
+from crush.permissions.rule_text import parse_rule
+from crush.permissions.rules import Need, Rule
+from crush.sandbox.fence import Fence
 from crush.wire.codec import params_object
 from crush.wire.events import PermissionResolved
 from crush.wire.ids import PermissionId, ToolCallId
 from crush.wire.permissions import PermissionRequest
 
 HEADLESS_HINT = (
-    "allow it with -y, or run in a terminal where you can answer; inside the working directory "
-    "file tools need no permission"
+    "allow it with -y or by a rule (see `crush permissions explain`), or run in a terminal where you "
+    "can answer"
 )
+OUTSIDE_HINT = "the sandbox refused it; allow the command by a rule, or the run with -y"
 READ_ONLY_HINT = "leave out --read-only to allow changes"
+RULE_HINT = "`crush permissions list` shows the rule"
+
+
+class Judged(Struct, frozen=True, kw_only=True):
+    """A need and what the rules say of it."""
+
+    need: Need
+    decision: Decision
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """`text` tells the model why not; `stop` ends the turn after this step."""
+    """`text` tells the model why not; `stop` ends the turn after this step; `fence` bounds the call."""
 
     allowed: bool
     text: str = ""
     stop: bool = False
+    fence: Fence | None = None
 
 
 ALLOWED = Verdict(allowed=True)
@@ -42,51 +57,90 @@ class Gate:
     def __init__(
         self,
         *,
-        rules: Sequence[Rule],
+        build_judge: Callable[[], Judge],
+        fencing: Fencing,
         broker: Broker,
         journal: Journal,
         can_ask: Callable[[], bool],
     ) -> None:
-        self._rules = Patterns(rules, root="/", home="/")
+        self._build_judge = build_judge
+        self._judge: Judge | None = None
+        self._fencing = fencing
         self._broker = broker
         self._journal = journal
         self._can_ask = can_ask
         self._asking = 0
 
-    async def check(self, call_id: str, needs: Sequence[Need]) -> Verdict:
-        """Whether the call may run; waits for a person where one can answer."""
-        effects = [self._effect(need) for need in needs]
-        for need, effect in zip(needs, effects, strict=True):
-            if effect == "deny":  # before anybody is asked about the rest
-                return self._deny(call_id, need)
-        for need, effect in zip(needs, effects, strict=True):
-            verdict = ALLOWED if effect == "allow" else await self._permit(call_id, need)
-            if not verdict.allowed:
-                return verdict
-        return ALLOWED
+    def judge(self, needs: Sequence[Need]) -> list[Judged]:
+        """What rules say of each need. Blocks: for a thread."""
+        if not needs:
+            return []
+        judge = self._judge = self._judge or self._build_judge()  # two at once make two alike
+        granted = self._granted()
+        return [Judged(need=need, decision=judge.judge(need, more=granted)) for need in needs]
 
-    def _effect(self, need: Need) -> Effect:
-        effect = effect_of(strongest(self._rules.covering(need)))
-        is_careful = need.kind == "write" and self._journal.run.mode != "yolo"
-        if effect == "allow" and is_careful and protected_reason(need.target, root="/"):
-            return "ask"
-        return effect
+    async def check(self, call_id: str, judged: Sequence[Judged]) -> Verdict:
+        """Whether the call may run, and how; waits for a person where one can answer."""
+        for item in judged:
+            if item.decision.effect == "deny":  # before anybody is asked about the rest
+                return self._deny(call_id, item)
+        verdict = ALLOWED
+        for item in judged:
+            permitted = await self._permit(call_id, item)
+            if not permitted.allowed:
+                return permitted
+            if permitted.fence is not None:
+                verdict = permitted
+        return verdict
 
-    def _deny(self, call_id: str, need: Need) -> Verdict:
-        self._refuse(call_id, need, by="rule", hint=READ_ONLY_HINT)
-        rule = strongest(self._rules.covering(need))
-        reason = rule.reason if rule else ""
+    async def let_out(self, call_id: str, judged: Sequence[Judged], reason: str) -> bool:
+        """Whether a command that its fence refused something may run without one."""
+        (item,) = [item for item in judged if item.need.kind == "execute"]
+        need = msgspec.structs.replace(
+            item.need, description=f"{item.need.description} (outside the sandbox: {reason})"
+        )
+        if self._broker.remembered(self._journal.run.session_id, item.need):
+            return True
+        if not self._can_ask():
+            self._refuse(call_id, need, by="headless", hint=OUTSIDE_HINT)
+            return False
+        decision = msgspec.structs.replace(item.decision, reason=reason)
+        verdict = await self._ask(call_id, Judged(need=need, decision=decision))
+        return verdict.allowed
+
+    def _granted(self) -> list[Rule]:
+        texts = self._broker.session_rules(self._journal.run.session_id)
+        return [parse_rule(text, effect="allow", source="session") for text in texts]
+
+    def _deny(self, call_id: str, item: Judged) -> Verdict:
+        rule = item.decision.rule
+        is_mode = rule is None or rule.source == "mode"
+        hint = READ_ONLY_HINT if is_mode else RULE_HINT
+        self._refuse(call_id, item.need, by="rule", hint=hint)
         return Verdict(
             allowed=False,
-            text=f"Not allowed: {reason}. Do not try another way; say what you would have done.",
+            text=(
+                f"Not allowed: {item.decision.reason}. "
+                "Do not try another way; say what you would have done."
+            ),
         )
 
-    async def _permit(self, call_id: str, need: Need) -> Verdict:
-        """By what was granted before, or by a person who can answer."""
+    async def _permit(self, call_id: str, item: Judged) -> Verdict:
+        """By a rule, inside a fence, by what was granted before, or by a person who can answer."""
+        need, decision = item.need, item.decision
+        runs = need.kind == "execute"
+        if decision.effect == "allow":
+            if not runs or _is_explicit(decision):
+                return ALLOWED
+            return Verdict(allowed=True, fence=await self._fencing.fence())
         if self._broker.remembered(self._journal.run.session_id, need):
             return ALLOWED
+        if runs and not decision.is_explicit_ask:
+            fence = await self._fencing.fence()
+            if fence is not None:
+                return Verdict(allowed=True, fence=fence)
         if not self._can_ask():
-            self._refuse(call_id, need, by="headless", hint=HEADLESS_HINT)
+            self._refuse(call_id, need, by="headless", hint=self._hint(runs=runs))
             return Verdict(
                 allowed=False,
                 text=(
@@ -94,9 +148,16 @@ class Gate:
                     "you can; otherwise say what you would have done."
                 ),
             )
-        return await self._ask(call_id, need)
+        return await self._ask(call_id, item)
 
-    async def _ask(self, call_id: str, need: Need) -> Verdict:
+    def _hint(self, *, runs: bool) -> str:
+        remedy = self._fencing.remedy
+        if runs and remedy:
+            return f"a sandbox would let it run: {remedy}; or {HEADLESS_HINT}"
+        return HEADLESS_HINT
+
+    async def _ask(self, call_id: str, item: Judged) -> Verdict:
+        need = item.need
         request = PermissionRequest(
             id=PermissionId(str(uuid.uuid4())),
             session_id=self._journal.run.session_id,
@@ -106,6 +167,8 @@ class Gate:
             action=need.action,
             params=params_object(need.params),
             path=need.directory,
+            reason=item.decision.reason,
+            offers=[list(offer) for offer in item.decision.offers],
         )
         if self._asking == 0:
             self._journal.move_run("waiting")
@@ -117,7 +180,7 @@ class Gate:
             self._asking -= 1
             if self._asking == 0:
                 self._journal.move_run("running")
-        if answer.outcome in {"allow", "allow_session"}:
+        if answer.outcome in {"allow", "allow_session", "allow_always"}:
             return ALLOWED
         self._count()
         if answer.by == "timeout":
@@ -152,3 +215,11 @@ class Gate:
     def _count(self) -> None:
         run = self._journal.run
         self._journal.set_run(msgspec.structs.replace(run, denied=run.denied + 1))
+
+
+def _is_explicit(decision: Decision) -> bool:
+    """Whether somebody allowed it, or a part of it, as it is: then it runs as they would run it."""
+    rule = decision.rule
+    if rule is not None and (rule.is_written or rule.source == "mode"):
+        return True
+    return any(_is_explicit(part) for part in decision.parts)

@@ -18,16 +18,20 @@ from msgspec import Struct
 
 from crush import paths
 from crush.agent.feed import Feed
+from crush.agent.fencing import FindSandbox
 from crush.agent.pending import StoredPending
 from crush.agent.prompt import Prompts
 from crush.agent.prompted import Prompted
 from crush.agent.session_actor import CutReason, SessionActor
 from crush.agent.titles import title_from
+from crush.agent.tooling import Toolbox
 from crush.agent.turn import Workshop
 from crush.agent.whole_messages import started_events, user_message
+from crush.config.schema import ToolLimits
 from crush.config.settings import ChosenModel
 from crush.errors import ConflictError, NotFoundError, UsageError
 from crush.permissions.broker import Broker
+from crush.permissions.known_commands import KnownCommands
 from crush.permissions.rules import Rule
 from crush.providers.base import Provider
 from crush.store.change import Acceptance, Change, QueuedPrompt
@@ -63,6 +67,7 @@ class Order(Struct, frozen=True, kw_only=True):
     mode: Mode
     read_only: bool
     rules: Sequence[Rule]
+    limits: ToolLimits
     detached: bool
     steers: bool
     max_steps: int
@@ -82,6 +87,8 @@ class Project:
         store: Store,
         last_seq: int,
         tools: Mapping[str, AnyTool],
+        known_commands: Callable[[], KnownCommands],
+        find_sandbox: FindSandbox,
         prompts: Prompts,
         build_provider: Callable[[ChosenModel], Provider],
         tasks: TaskGroup,
@@ -98,10 +105,15 @@ class Project:
         )
         self._workshop = Workshop(
             store=store,
-            broker=self.broker,
-            tools=tools,
+            toolbox=Toolbox(
+                store=store,
+                broker=self.broker,
+                tools=tools,
+                jobs=self.jobs,
+                known_commands=known_commands,
+                find_sandbox=find_sandbox,
+            ),
             prompts=prompts,
-            jobs=self.jobs,
             build_provider=build_provider,
         )
         self._tasks = tasks
@@ -176,6 +188,7 @@ class Project:
             hidden=order.hidden,
             umask=order.umask,
             rules=order.rules,
+            limits=order.limits,
             max_steps=order.max_steps,
             timeout_s=order.timeout_s,
             notices=order.notices,

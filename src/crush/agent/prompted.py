@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
+from crush.config.schema import ToolLimits
 from crush.config.settings import ChosenModel
 from crush.permissions.rules import Rule
 from crush.wire.messages import Run
@@ -34,6 +35,7 @@ class Prompted(Struct, frozen=True, kw_only=True):
     hidden: frozenset[str]
     umask: int
     rules: Sequence[Rule]
+    limits: ToolLimits
     max_steps: int
     timeout_s: float
     notices: Sequence[str]

@@ -1,38 +1,28 @@
 """One turn from its stored beginning to its single end: builds the loop, settles what was cut off."""
 
-import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 import anyio.to_thread
 import msgspec
 from msgspec import Struct
 
-from crush import paths
-from crush.agent.asker import SessionAsker
 from crush.agent.calls import CallRunner
 from crush.agent.draft import Draft
-from crush.agent.facts import RunFacts
-from crush.agent.files import SessionFiles
-from crush.agent.gate import Gate
 from crush.agent.history import turns_from
 from crush.agent.journal import Journal
 from crush.agent.loop import Loop, TurnEnd
 from crush.agent.prompt import Prompts, fill, surroundings
 from crush.agent.prompted import Prompted
-from crush.agent.todos import SessionTodos
+from crush.agent.tooling import Toolbox, call_runner
 from crush.config.settings import ChosenModel
 from crush.errors import LimitError
-from crush.permissions.broker import Broker
 from crush.providers.base import ModelRequest, Provider, ToolSpec, Usage, UserTurn
 from crush.providers.weights import CHATS_ONLY
 from crush.store.change import SessionUsage
 from crush.store.store import Store
-from crush.tools.base import AnyTool, ToolContext
-from crush.tools.jobs import Jobs
-from crush.tools.session_tmp import session_tmp
+from crush.tools.base import AnyTool
 from crush.wire.events import Notice
-from crush.wire.ids import ToolCallId
 from crush.wire.parts import FinishReason
 
 Steer = Callable[[], Awaitable[Sequence[UserTurn]]]
@@ -42,10 +32,8 @@ class Workshop(Struct, frozen=True, kw_only=True):
     """What every turn of a project works with."""
 
     store: Store
-    broker: Broker
-    tools: Mapping[str, AnyTool]
+    toolbox: Toolbox
     prompts: Prompts
-    jobs: Jobs
     build_provider: Callable[[ChosenModel], Provider]
 
 
@@ -92,7 +80,9 @@ class Turn:
             self._journal.note(Notice(session_id=run.session_id, run_id=run.id, text=text))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._journal.keep_flushing)
-            self._calls = await self._call_runner(tasks)
+            self._calls = await call_runner(
+                self._workshop.toolbox, prompted=self._prompted, journal=self._journal, tasks=tasks
+            )
             self._loop = Loop(
                 provider=self._workshop.build_provider(self._prompted.model),
                 request=await self._request(),
@@ -105,45 +95,6 @@ class Turn:
             end = await self._loop.run(max_steps=self._prompted.max_steps)
             tasks.cancel_scope.cancel()
         return end
-
-    async def _call_runner(self, tasks: anyio.abc.TaskGroup) -> CallRunner:
-        prompted = self._prompted
-        session_id = self._journal.run.session_id
-        store = self._workshop.store
-        reads = await store.file_reads(session_id)
-        session = await store.session(session_id)
-        context = ToolContext(
-            session_id=session_id,
-            run_id=self._journal.run.id,
-            call_id=ToolCallId(""),
-            cwd=prompted.cwd,
-            env={k: v for k, v in prompted.env.items() if k not in prompted.hidden},
-            umask=prompted.umask,
-            tmp=session_tmp(paths.sessions_tmp(os.environ), session_id),
-            fence=None,
-            files=SessionFiles(
-                known={read.path: read.digest for read in reads}, journal=self._journal
-            ),
-            todos=SessionTodos(todos=session.todos or (), journal=self._journal),
-            jobs=self._workshop.jobs,
-            asker=SessionAsker(can_ask=prompted.can_ask),
-            facts=RunFacts(),
-            emit_output=_nobody_watches,
-            escape=_no_way_out,
-        )
-        gate = Gate(
-            rules=prompted.rules,
-            broker=self._workshop.broker,
-            journal=self._journal,
-            can_ask=prompted.can_ask,
-        )
-        return CallRunner(
-            tools=self._workshop.tools,
-            context=context,
-            gate=gate,
-            journal=self._journal,
-            tasks=tasks,
-        )
 
     async def _request(self) -> ModelRequest:
         model = self._prompted.model
@@ -159,7 +110,9 @@ class Turn:
                     prompts.small if model.small else prompts.coder, place
                 ),  # a prefix is the adapter's to add
                 turns=turns_from(messages, summary_message_id=session.summary_message_id),
-                tools=() if model.small else tuple(map(_spec, self._workshop.tools.values())),
+                tools=()
+                if model.small
+                else tuple(map(_spec, self._workshop.toolbox.tools.values())),
                 max_tokens=model.selected.max_tokens or model.info.default_max_tokens,
                 temperature=model.selected.temperature,
                 top_p=model.selected.top_p,
@@ -206,16 +159,6 @@ class Turn:
         if self._calls is not None:
             self._calls.settle(draft, why=f"Not finished: {message}.")
         draft.finish(reason, message=message)
-
-
-def _nobody_watches(text: str) -> None:
-    """Until a call has its own output."""
-
-
-async def _no_way_out(reason: str) -> bool:
-    """Until a call has its own gate."""
-    del reason
-    return False
 
 
 def price(usage: Usage, model: ChosenModel) -> float:

@@ -4,6 +4,7 @@ The broker holds the waiting calls of one project and what was allowed for the r
 It decides nothing: rules do, people do. Storage and events are behind `PendingStore`.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import anyio
@@ -61,6 +62,11 @@ class Broker:
     def remembered(self, session_id: SessionId, need: Need) -> bool:
         """Whether exactly this was allowed for the rest of the session."""
         return _grant_key(session_id, need) in self._granted
+
+    def session_rules(self, session_id: SessionId) -> Sequence[str]:
+        """What was allowed for the rest of the session, as rules."""
+        del session_id
+        return ()
 
     async def ask(self, request: PermissionRequest, need: Need, *, run_id: RunId) -> Answer:
         """Wait for an answer. Cancelled: the request is withdrawn. Too late: denied."""

@@ -8,7 +8,7 @@ import sys
 
 
 def is_fenced(pid: int) -> bool:
-    """Also if that cannot be told: it has ended, or is not the user's. Blocks for one system call."""
+    """Also if that cannot be told: it has ended, or is not the user's. Two system calls."""
     if sys.platform != "linux":
         return False
     try:

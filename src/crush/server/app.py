@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import cache
 from importlib import import_module
 
 import anyio
@@ -149,7 +150,12 @@ class Server:
         await anyio.to_thread.run_sync(_import_engine)
         try:
             self._services = await _compose(
-                identity=self._identity, lifetime=self._lifetime, tasks=tasks, stack=engine
+                identity=self._identity,
+                lifetime=self._lifetime,
+                host=self._host,
+                directory=self._directory,
+                tasks=tasks,
+                stack=engine,
             )
         except CrushError as exc:
             # Whoever waits is told the reason; the next client starts another server.
@@ -275,16 +281,22 @@ async def _compose(
     *,
     identity: Identity,
     lifetime: Lifetime,
+    host: Host,
+    directory: str,
     tasks: TaskGroup,
     stack: AsyncExitStack,
 ) -> "Services":
     """The object graph of a server; what has a life of its own ends with `stack`."""
     from crush.agent.prompt import load_prompts  # noqa: PLC0415
+    from crush.permissions.known_commands import KnownCommands  # noqa: PLC0415
     from crush.providers.local import LocalModels, worker_command  # noqa: PLC0415 - after readiness
     from crush.providers.registry import HttpPool, build_provider  # noqa: PLC0415
     from crush.providers.weights import verify_weights  # noqa: PLC0415
+    from crush.sandbox.choose import find_sandbox  # noqa: PLC0415
+    from crush.sandbox.once import SandboxOnce  # noqa: PLC0415
     from crush.server.claims import Claims, detach_grace_s  # noqa: PLC0415
     from crush.server.file_limit import raise_file_limit  # noqa: PLC0415
+    from crush.server.own_places import own_places  # noqa: PLC0415
     from crush.server.projects import Projects  # noqa: PLC0415
     from crush.server.runs import Owners  # noqa: PLC0415
     from crush.server.services import Services  # noqa: PLC0415
@@ -301,10 +313,14 @@ async def _compose(
         LocalModels(command=worker_command(), verify=verify_weights)
     )
     grace_s = detach_grace_s(os.environ)
+    hidden = await anyio.to_thread.run_sync(own_places, host, directory, os.environ)
+    sandbox = SandboxOnce(lambda: find_sandbox(os.environ, hidden=hidden))
     projects = Projects(
         registry=registry,
         owner=identity.instance_id,
-        tools={tool.name: tool for tool in core_tools()},
+        tools={tool.name: tool for tool in core_tools(sandbox=sandbox)},
+        known_commands=cache(KnownCommands.load),
+        find_sandbox=sandbox,
         prompts=load_prompts(),
         build_provider=lambda model: build_provider(model.provider, pool=pool, models=models),
         tasks=tasks,

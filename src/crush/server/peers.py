@@ -11,6 +11,7 @@ import socket
 import struct
 import sys
 from asyncio import Transport
+from contextlib import suppress
 from weakref import WeakSet
 
 import anyio.to_thread
@@ -23,6 +24,8 @@ from crush.sandbox.peer_namespace import is_fenced
 
 _LOCAL_PEERCRED = 1  # macOS <sys/un.h>
 _SOL_LOCAL = 0
+_FOREIGN = "this server belongs to another user"
+_GONE = "the connection is gone"
 _FENCED = "a sandboxed process may not talk to this server"
 
 
@@ -60,13 +63,17 @@ def holder_of(inode: str) -> int:
     """A process that holds this socket; 0 if none shows it. Looks at every process: for a thread."""
     wanted = f"socket:[{inode}]"
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            links = [os.readlink(fd.path) for fd in os.scandir(f"/proc/{pid}/fd")]
-        except OSError:
-            continue  # it has ended, or is not ours
-        if wanted in links:
-            return int(pid)
+        with suppress(OSError), os.scandir(f"/proc/{pid}/fd") as fds:  # ended, or not ours
+            if any(_leads_to(fd.path, wanted) for fd in fds):
+                return int(pid)
     return 0
+
+
+def _leads_to(link: str, wanted: str) -> bool:
+    try:
+        return os.readlink(link) == wanted
+    except OSError:
+        return False  # closed meanwhile
 
 
 def _kernel_address(host: str, port: int) -> str:
@@ -76,40 +83,31 @@ def _kernel_address(host: str, port: int) -> str:
     return "".join(f"{word:08X}" for word in words) + f":{port:04X}"
 
 
-def check_unix(request: web.Request) -> None:
-    transport = request.transport
-    if transport is None:
-        raise ForbiddenError("the connection is gone")
-    uid, pid = unix_peer(transport.get_extra_info("socket"))
+def check_unix_peer(uid: int, pid: int) -> None:
+    """Our own user, not behind a fence."""
     if uid != os.geteuid():
-        raise ForbiddenError("this server belongs to another user")
+        raise ForbiddenError(_FOREIGN)
     if pid and is_fenced(pid):
         raise ForbiddenError(_FENCED)
 
 
-async def check_tcp(request: web.Request, known: WeakSet[Transport]) -> None:
-    """Loopback tcp without a token: our own user, unfenced, and one of our names, or nobody.
+def check_tcp_peer(local: tuple[str, int], peer_address: tuple[str, int]) -> None:
+    """As `check_unix_peer`, by the kernel's tables. Blocks: for a thread."""
+    peer = tcp_peer(local, peer_address)
+    if peer is None or peer[0] != os.geteuid():
+        raise ForbiddenError(_FOREIGN)
+    if sys.platform == "linux":
+        # Who shows no process hides it: a fenced one can, and nothing else has a reason to.
+        pid = holder_of(peer[1])
+        if not pid or is_fenced(pid):
+            raise ForbiddenError(_FENCED)
 
-    `known` holds the connections whose other end was looked at.
-    """
+
+def check_name(request: web.Request) -> None:
+    """On tcp under one of our names, or not at all."""
     authority = request.headers.get("Host", "")
     if not is_ours(authority):
         raise ForbiddenError(f"host {authority!r} is not served here")
-    transport = request.transport
-    if transport is None:
-        raise ForbiddenError("the connection is gone")
-    if transport in known:
-        return
-    ends = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
-    peer = await anyio.to_thread.run_sync(tcp_peer, *ends)
-    if peer is None or peer[0] != os.geteuid():
-        raise ForbiddenError("this server belongs to another user")
-    if sys.platform == "linux":
-        # Who shows no process hides it: a fenced one can, and nothing else has a reason to.
-        pid = await anyio.to_thread.run_sync(holder_of, peer[1])
-        if not pid or is_fenced(pid):
-            raise ForbiddenError(_FENCED)
-    known.add(transport)
 
 
 def is_ours(authority: str) -> bool:
@@ -130,17 +128,35 @@ def check_browser(request: web.Request) -> None:
         raise ForbiddenError("requests from web pages are refused")
 
 
+async def _check(transport: Transport, *, is_tcp: bool) -> None:
+    if is_tcp:
+        ends = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+        await anyio.to_thread.run_sync(check_tcp_peer, *ends)
+        return
+    try:
+        peer = unix_peer(transport.get_extra_info("socket"))
+    except OSError as exc:
+        raise ForbiddenError(_GONE) from exc
+    # In the loop: a thread would take ten times as long, and meanwhile a client that has said
+    # everything may hang up, which voids the body that it has sent.
+    check_unix_peer(*peer)
+
+
 def guard(*, is_tcp: bool) -> Middleware:
     """The middleware that runs the checks before anything else."""
-    known: WeakSet[Transport] = WeakSet()
+    checked: WeakSet[Transport] = WeakSet()  # connections; the other end of one stays the same
 
     @web.middleware
     async def peers(request: web.Request, handler: Handler) -> web.StreamResponse:
         check_browser(request)
         if is_tcp:
-            await check_tcp(request, known)
-        else:
-            check_unix(request)
+            check_name(request)
+        transport = request.transport
+        if transport is None:
+            raise ForbiddenError(_GONE)
+        if transport not in checked:
+            await _check(transport, is_tcp=is_tcp)
+            checked.add(transport)
         return await handler(request)
 
     return peers

@@ -8,10 +8,12 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
+from crush.agent.fencing import FindSandbox
 from crush.agent.project import Project
 from crush.agent.prompt import Prompts
 from crush.config.settings import ChosenModel
 from crush.errors import ClosingError
+from crush.permissions.known_commands import KnownCommands
 from crush.providers.base import Provider
 from crush.server.lifetime import Lifetime
 from crush.server.memory import give_back
@@ -42,6 +44,8 @@ class Projects:
         registry: Registry,
         owner: str,
         tools: Mapping[str, AnyTool],
+        known_commands: Callable[[], KnownCommands],
+        find_sandbox: FindSandbox,
         prompts: Prompts,
         build_provider: Callable[[ChosenModel], Provider],
         tasks: TaskGroup,
@@ -50,6 +54,8 @@ class Projects:
         self._registry = registry
         self._owner = owner
         self._tools = tools
+        self._known_commands = known_commands
+        self._find_sandbox = find_sandbox
         self._prompts = prompts
         self._build_provider = build_provider
         self._tasks = tasks
@@ -112,6 +118,8 @@ class Projects:
             store=store,
             last_seq=await store.last_seq(),
             tools=self._tools,
+            known_commands=self._known_commands,
+            find_sandbox=self._find_sandbox,
             prompts=self._prompts,
             build_provider=self._build_provider,
             tasks=self._tasks,

@@ -19,7 +19,9 @@ from crush.config.load import Config, load_config
 from crush.config.secret_names import secret_names
 from crush.config.settings import ChosenModel
 from crush.errors import UsageError
-from crush.permissions.defaults import mode_rules
+from crush.permissions.defaults import rules_for
+from crush.permissions.rule_text import rules_from
+from crush.permissions.rules import Rule
 from crush.server.workspaces import Workspace
 from crush.wire.ids import RunId, SessionId
 from crush.wire.messages import Mode, Session
@@ -40,6 +42,11 @@ class Place:
         self.model = model
         self.env = env
         self.hidden = secret_names(config)
+
+    def rules(self, mode: Mode, *, read_only: bool) -> tuple[Rule, ...]:
+        """All rules of a run here. Raises ConfigError for one that cannot be read."""
+        user = rules_from(self.config.permissions, source="user")
+        return rules_for(mode, read_only=read_only, root=self.cwd, user=user, project=())
 
 
 async def find_place(
@@ -82,7 +89,8 @@ def order_from(start: StartRun, place: Place, session: Session | None, *, key: s
         umask=start.umask,
         mode=start.mode,
         read_only=start.read_only,
-        rules=mode_rules(start.mode, read_only=start.read_only, root=place.cwd),
+        rules=place.rules(start.mode, read_only=start.read_only),
+        limits=place.config.tools,
         detached=start.detach,
         steers=False,
         max_steps=start.max_steps,
@@ -109,7 +117,8 @@ def classic_order(
         umask=0o022,
         mode=mode,
         read_only=False,
-        rules=mode_rules(mode, read_only=False, root=place.cwd),
+        rules=place.rules(mode, read_only=False),
+        limits=place.config.tools,
         detached=True,
         steers=not message.run_id,
         max_steps=0,

@@ -1,7 +1,7 @@
 """The tools there are, each with its description and a small JSON Schema of its arguments."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import cast
 
 import msgspec
@@ -14,7 +14,7 @@ from crush.tools.glob import GlobTool
 from crush.tools.grep import GrepTool
 from crush.tools.job_kill import JobKillTool
 from crush.tools.job_output import JobOutputTool
-from crush.tools.launcher import no_sandbox
+from crush.tools.launcher import Confines
 from crush.tools.ls import LsTool
 from crush.tools.multiedit import MultieditTool
 from crush.tools.ripgrep import find_ripgrep
@@ -22,8 +22,11 @@ from crush.tools.view import ViewTool
 from crush.tools.write import WriteTool
 
 
-def core_tools() -> tuple[AnyTool, ...]:
-    """Every tool of the coder agent, in the order that the model sees."""
+def core_tools(*, sandbox: Callable[[], Awaitable[Confines]]) -> tuple[AnyTool, ...]:
+    """Every tool of the coder agent, in the order that the model sees.
+
+    `sandbox` is awaited when a command is to be fenced.
+    """
     ripgrep = find_ripgrep()
     return (
         _any_tool(ViewTool(description=_description("view"))),
@@ -33,7 +36,7 @@ def core_tools() -> tuple[AnyTool, ...]:
         _any_tool(EditTool(description=_description("edit"))),
         _any_tool(MultieditTool(description=_description("multiedit"))),
         _any_tool(WriteTool(description=_description("write"))),
-        _any_tool(BashTool(description=_description("bash"), sandbox=no_sandbox)),
+        _any_tool(BashTool(description=_description("bash"), sandbox=sandbox)),
         _any_tool(JobOutputTool(description=_description("job_output"))),
         _any_tool(JobKillTool(description=_description("job_kill"))),
     )

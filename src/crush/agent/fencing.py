@@ -1,0 +1,93 @@
+"""The fence of one run: found when a command needs it for the first time, then the same to the end.
+
+Only runs in mode `workspace` have one. In `ask` a person sees every command, in `yolo` nobody wants to.
+"""
+
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import anyio
+import anyio.to_thread
+
+from crush import paths
+from crush.permissions.rules import Rule
+from crush.sandbox.fence import Fence
+from crush.sandbox.sandbox import Sandbox, make_fence
+from crush.wire.messages import Mode
+
+FindSandbox = Callable[[], Awaitable[Sandbox]]
+
+
+class Fencing:
+    """Answers whether, and with which limits, commands of this run can be fenced."""
+
+    def __init__(
+        self,
+        *,
+        find_sandbox: FindSandbox,
+        mode: Mode,
+        cwd: str,
+        tmp: str,
+        env: Mapping[str, str],
+        rules: Sequence[Rule],
+    ) -> None:
+        self._find_sandbox = find_sandbox
+        self._mode = mode
+        self._cwd = cwd
+        self._tmp = tmp
+        self._env = env
+        self._rules = rules
+        self._lock = anyio.Lock()
+        self._found = False
+        self._fence: Fence | None = None
+        self._mounts = False
+        self.remedy = ""
+
+    async def mounted(self) -> Fence | None:
+        """The fence if the session's directory is `/tmp` in it: then file tools see that one too."""
+        fence = await self.fence()
+        return fence if self._mounts else None
+
+    async def fence(self) -> Fence | None:
+        """None: this run's commands have no fence."""
+        if self._mode != "workspace":
+            return None
+        async with self._lock:
+            if not self._found:
+                self._fence = await self._look()
+                self._found = True
+        return self._fence
+
+    async def _look(self) -> Fence | None:
+        sandbox = await self._find_sandbox()
+        self.remedy = sandbox.remedy
+        if sandbox.kind == "none":
+            return None
+        self._mounts = sandbox.kind == "bubblewrap"
+        network = sandbox.can_open_network and any(
+            rule.kind == "host" and rule.pattern == "*" for rule in self._allowed()
+        )
+        return await anyio.to_thread.run_sync(
+            lambda: make_fence(
+                cwd=self._cwd,
+                session_tmp=self._tmp,
+                home=paths.home(self._env),
+                rules_writable=self._writable(),
+                network=network,
+            )
+        )
+
+    def _writable(self) -> list[str]:
+        """Whole directories that somebody allowed to write to."""
+        found = []
+        for rule in self._allowed():
+            directory = rule.pattern.removesuffix("/**")
+            if rule.kind == "write" and directory != rule.pattern:
+                if directory.startswith("~/"):
+                    directory = paths.home(self._env) + directory[1:]
+                if os.path.isabs(directory):
+                    found.append(directory)
+        return found
+
+    def _allowed(self) -> list[Rule]:
+        return [rule for rule in self._rules if rule.effect == "allow" and rule.is_written]
