@@ -220,7 +220,8 @@ def test_a_builtin_that_only_prints_or_compares_passes(line: str) -> None:
         ("[[", [expanding("$n"), static("-gt"), static("3"), static("]]")]),
         ("[[ -f a", []),
         ("test 0 -lt 'x'", []),
-        ("test", [expanding('"$n"', splits=False), static("-eq"), static("0")]),
+        ("test", [expanding("$n"), static("-eq"), static("0")]),
+        ("test a -a", [expanding('"$n"', splits=False), static("-eq"), static("0")]),
         ("command ls", []),
         ("command -p ls", []),
         ("command", [expanding('"$x"', splits=False)]),
@@ -299,6 +300,24 @@ def test_a_decision_takes_a_tenth_of_a_millisecond() -> None:
     commands = [words(line) for line in EVERYDAY]
     best = min(_time_of(commands) for _ in range(5))
     assert best / len(commands) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "script"),
+    [
+        ("sed", "s/" + "[a" * 20_000),
+        ("sed", "{" * 20_000),
+        ("awk", "1>" + "(" * 20_000),
+        ("awk", "1>" + "(" * 3_900),
+        ("jq", "env" * 20_000),
+        ("printf", "%" * 20_000),
+        ("printf", "%-" * 20_000),
+    ],
+)
+def test_a_long_script_is_decided_in_20_milliseconds(name: str, script: str) -> None:
+    command = [[static(name), static(script)]]
+    assert KNOWN.refusal(command[0], cwd="/") or name == "jq"
+    assert min(_time_of(command) for _ in range(5)) < 0.02
 
 
 def _time_of(commands: Sequence[Sequence[Word]]) -> float:

@@ -15,6 +15,7 @@ _CONVERSION = re.compile(
     r"%(?:%|[-+ #0']*(?:[0-9]+|\*)?(?:\.(?:[0-9]+|\*)?)?(?:hh|h|ll|l|L|j|z|t|q)?[diouxXeEfFgGaAcsbqQ]"
     r"|-?[0-9]*\([^()\n]*\)T)"
 )
+_MOST_CONVERSIONS = 500
 _UNARY = frozenset(f"-{letter}" for letter in "abcdefghkprstuwxGLNOSnzo")
 _COMPARES_NUMBERS = frozenset({"-eq", "-ne", "-lt", "-le", "-gt", "-ge"})
 _BINARY = (
@@ -35,7 +36,7 @@ def check_printf(words: Sequence[Word]) -> None:
     form = words[0].text
     if form.startswith("-"):
         raise NotKnownError(f"`printf {words[0].raw}` sets a variable")
-    if "%" in _CONVERSION.sub("", form):
+    if form.count("%") > _MOST_CONVERSIONS or "%" in _CONVERSION.sub("", form):
         raise NotKnownError(f"`printf {words[0].raw}` has a conversion that may set a variable")
 
 
@@ -46,7 +47,11 @@ def check_test(words: Sequence[Word]) -> None:
     for word in words:
         if word.splits and word.raw not in _NUMBERS:
             raise NotKnownError(f"`{word.raw}` may become an operator of `test`: quote it")
-    _check_numbers(words)
+    for before, operator, behind in zip(words, words[1:], words[2:], strict=False):
+        # What is open has to be a number to bash as well, when it has become something.
+        static = [word for word in (before, behind) if word.text is not None]
+        if operator.text in _COMPARES_NUMBERS and not all(map(_is_number, static)):
+            raise NotKnownError(f"`{operator.text}` of something that is no number")
     if words and words[0].text == "!":
         words = words[1:]
     if not _only_operands_are_open(words):
@@ -66,7 +71,9 @@ def check_double_bracket(words: Sequence[Word]) -> None:
         raise NotKnownError("`[[` without `]]`")
     if any(word.text in _EVALUATES for word in words):
         raise NotKnownError("`[[ -v` runs what stands in a subscript")
-    _check_numbers(words)
+    for before, operator, behind in zip(words, words[1:], words[2:], strict=False):
+        if operator.text in _COMPARES_NUMBERS and not (_is_number(before) and _is_number(behind)):
+            raise NotKnownError(f"`{operator.text}` in `[[` computes, which can run commands")
 
 
 def check_command(words: Sequence[Word]) -> None:
@@ -95,14 +102,6 @@ def _only_operands_are_open(words: Sequence[Word]) -> bool:
 
 def _is_no_evaluation(word: Word) -> bool:
     return word.text is not None or word.prefix[:1] not in {"", "-"} or word.raw in _NUMBERS
-
-
-def _check_numbers(words: Sequence[Word]) -> None:
-    for before, operator, behind in zip(words, words[1:], words[2:], strict=False):
-        if operator.text in _COMPARES_NUMBERS and not (_is_number(before) and _is_number(behind)):
-            raise NotKnownError(
-                f"`{operator.text}` of something that is no number: some shells run it"
-            )
 
 
 def _is_number(word: Word) -> bool:

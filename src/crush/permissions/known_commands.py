@@ -16,6 +16,7 @@ from crush.permissions.known_scripts import SCRIPTS
 from crush.permissions.shell_script import Word
 
 _SCRIPT_OPTIONS = frozenset({"-e", "--expression"})
+_LONGEST_SCRIPT = 4000  # judging takes a few milliseconds then
 _LIKE_OPTIONS = frozenset("tvzjJ")
 
 
@@ -151,7 +152,7 @@ def _check_script(known: Known, reading: Reading) -> None:
     if not given:
         given = [(word.raw, word.text) for word in reading.operands[:1]]
     for raw, script in given:
-        if script is None or not only_prints(script):
+        if script is None or len(script) > _LONGEST_SCRIPT or not only_prints(script):
             raise NotKnownError(f"the script {raw} of `{known.title}` may do more than print")
 
 

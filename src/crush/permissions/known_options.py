@@ -86,7 +86,7 @@ class Reading:
             self._add_operand(word)
         elif start in {"", "-"}:
             raise NotKnownError(f"`{word.raw}` may become an option of `{self._title}`")
-        elif word.text == "--" and self._known.entry.ends:
+        elif word.text == "--" and self._known.entry.ends and not self._known.commands:
             self._ended = True
         else:
             self._read_option(word, start)
@@ -97,7 +97,8 @@ class Reading:
 
     def _read_option(self, word: Word, start: str) -> None:
         entry = self._known.entry
-        if self.operands and (entry.ordered or entry.operands is not None):
+        is_limited = entry.operands is not None and not self._known.frees & self.seen
+        if self.operands and (entry.ordered or is_limited):
             raise NotKnownError(f"`{word.raw}` behind an operand may be one to `{self._title}`")
         if entry.words or start.startswith("--"):
             self._read_whole(word, start)
