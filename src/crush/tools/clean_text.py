@@ -12,10 +12,20 @@ from collections.abc import Callable
 _PAYLOAD = r"[^\x07\x18\x1a\x1b\x80-\x9f\n]*"
 _LONG_PAYLOAD = r"[^\x18\x1a\x1b\x80-\x9f]*"
 _ESCAPE = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
-    rf"|(?:\x1b\]|\x9d){_PAYLOAD}(?:\x07|\x1b\\|\x9c)"  # OSC: titles, links, the clipboard
-    rf"|(?:\x1b[PX^_]|[\x90\x98\x9e\x9f]){_LONG_PAYLOAD}(?:\x1b\\|\x9c)"  # DCS, SOS, PM, APC
-    r"|\x1b[ -/]*[0-~]"
+    # Each branch begins with one character, which makes the search for them ten times as fast.
+    "|".join(
+        [
+            *(rf"{csi}[0-?]*[ -/]*[@-~]" for csi in (r"\x1b\[", r"\x9b")),  # colours, cursor
+            *(  # titles, links, the clipboard
+                rf"{osc}{_PAYLOAD}(?:\x07|\x1b\\|\x9c)" for osc in (r"\x1b\]", r"\x9d")
+            ),
+            *(  # DCS, SOS, PM, APC
+                rf"{begin}{_LONG_PAYLOAD}(?:\x1b\\|\x9c)"
+                for begin in (r"\x1b[PX^_]", r"\x90", r"\x98", r"\x9e", r"\x9f")
+            ),
+            r"\x1b[ -/]*[0-~]",
+        ]
+    )
 )
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e"
@@ -36,6 +46,8 @@ _HELD_MAX = 8192
 
 def clean_text(text: str) -> str:
     visible = _INVISIBLE.sub("", _ESCAPE.sub("", text))
+    if visible.isascii():
+        return visible
     return _SURROGATE.sub("\ufffd", _SELECTORS.sub(_one_selector, visible))
 
 
