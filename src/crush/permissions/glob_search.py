@@ -40,7 +40,7 @@ def _entries(directory: str, name: str) -> Iterator[str]:
         return
     try:
         entries = os.listdir(directory)
-    except OSError:
+    except (OSError, ValueError):
         return
     for entry in entries[: _MOST * 10]:
         if fits_glob(name, entry, finds_dots=False):

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Literal, Self
 
+from crush.permissions.real_path import real_path
 from crush.permissions.wildcards import Name, Wild, fits_path, plain_or_glob
 
 _Names = Sequence[Name | Literal[Wild.MANY]]
@@ -43,7 +44,7 @@ class PathPattern:
             (at for at, name in enumerate(self._names) if not isinstance(name, str)),
             len(self._names),
         )
-        real = os.path.realpath("/" + "/".join(str(name) for name in self._names[:fixed]))
+        real = real_path("/" + "/".join(str(name) for name in self._names[:fixed]))
         return type(self)([*_split(real), *self._names[fixed:]])
 
 

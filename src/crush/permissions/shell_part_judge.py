@@ -14,10 +14,12 @@ from crush.permissions.decision import Decision, decided, worst
 from crush.permissions.defaults import caution
 from crush.permissions.known_commands import KnownCommands
 from crush.permissions.offers import command_offers, redirect_offers
+from crush.permissions.real_path import real_path
 from crush.permissions.rules import Need, Patterns, Rule, is_within, strongest
 from crush.permissions.shell_places import Places
 from crush.permissions.shell_script import Assignment, Command, Part, Redirect, Unclear, Word
 from crush.permissions.shell_variables import assignment_risk
+from crush.permissions.wide_searches import WIDE_SEARCH, is_search, is_wide, starts_here
 from crush.permissions.word_paths import (
     expansions,
     glob_guess,
@@ -184,8 +186,16 @@ class PartJudge:
         for pattern in own_globs(words):
             if reason := glob_guess(pattern):
                 yield Rule("ask", "read", pattern, "default", reason)
+        if is_search(words) and self._is_wide(words):
+            yield Rule("ask", "read", words[-1].raw, "default", WIDE_SEARCH)
         if prints_computed(words, variables=self._computed):
             yield Rule("ask", "read", words[-1].raw, "default", COMPUTED)
+
+    def _is_wide(self, words: Sequence[Word]) -> bool:
+        looked_at = operands(words)
+        named = {path for word in looked_at for path in self._paths(word)}
+        here = self.places.directories if starts_here(words, looked_at) else ()
+        return any(is_wide(path, home=self._setting.home) for path in (*named, *here))
 
     def _on_words(
         self, words: Sequence[Word], *, reads_only: bool, names_only: bool = False
@@ -206,7 +216,7 @@ class PartJudge:
     def _paths(self, word: Word) -> Iterator[str]:
         yield from named_paths(word, self.places)
         for text in expansions(word, values=self._values, env=self._setting.env):
-            yield from map(os.path.realpath, self.places.paths_of(text))
+            yield from map(real_path, self.places.paths_of(text))
 
     def _on_read(self, path: str, *, is_careful: bool) -> Iterable[Rule]:
         if (path, is_careful) not in self._reads:
@@ -244,7 +254,7 @@ class PartJudge:
             denied = self._rules.limits("write")
             limits = [rule if rule.source == "mode" else _doubted(rule) for rule in denied]
             return self._about(part, "it writes to a file that is only known when it runs", *limits)
-        return self._judge_write(part, [*map(os.path.realpath, self.places.paths(part.target))])
+        return self._judge_write(part, [*map(real_path, self.places.paths(part.target))])
 
     def _judge_write(self, part: Redirect, paths: Sequence[str]) -> Decision:
         offers = redirect_offers(sorted({*paths}))

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 
+from crush.permissions.real_path import real_path
 from crush.permissions.shell_script import Command, Script, Word
 
 _LOOPS = re.compile(r"\b(?:while|until|for|select)\b")
@@ -46,7 +47,7 @@ class Places:
         if not targets or (operands and operands[0].text == "-"):
             self.anywhere = True
             return
-        found = {*(os.path.realpath(path) for path in targets), *map(os.path.normpath, targets)}
+        found = {*(real_path(path) for path in targets), *map(os.path.normpath, targets)}
         self.directories += sorted(path for path in found if path not in self.directories)
         self.anywhere = self.anywhere or len(self.directories) > _MOST
 

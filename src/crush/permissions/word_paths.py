@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from crush.permissions.glob_search import find_globbed, fits_glob, plain_brackets
 from crush.permissions.protected import secret_file_reason
+from crush.permissions.real_path import real_path
 from crush.permissions.shell_places import Places
 from crush.permissions.shell_script import Word
 
@@ -102,12 +103,12 @@ def named_paths(word: Word, places: Places) -> Iterator[str]:
     """Real paths that the word may name, of those that are known."""
     if word.glob:
         for pattern in places.paths_of(word.glob):
-            yield from map(os.path.realpath, find_globbed(pattern))
+            yield from map(real_path, find_globbed(pattern))
     elif word.text is not None:
         for text in _texts(word.text):
             for path in places.paths_of(text):
                 if _is_meant(text, path):
-                    yield from {os.path.realpath(path), os.path.normpath(path)}
+                    yield from {real_path(path), os.path.normpath(path)}
 
 
 def _texts(text: str) -> Iterator[str]:
