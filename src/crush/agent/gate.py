@@ -97,7 +97,7 @@ class Gate:
         """Whether a command that its fence refused something may run without one."""
         (item,) = [item for item in judged if item.need.kind == "execute"]
         need = msgspec.structs.replace(
-            item.need, description=f"{item.need.description} (outside the sandbox: {reason})"
+            item.need, description=f"{item.need.description} (outside the sandbox)"
         )
         if self._broker.remembered(self._journal.run.session_id, item.need):
             return True

@@ -76,6 +76,9 @@ def _rows(host: Host, seen: Sighting) -> Iterator[tuple[str, str]]:
         yield "work", "busy" if seen.facts["is_busy"] else "idle"
         for line in work_of(seen):
             yield "", line
+    if sandbox := seen.facts.get("sandbox"):
+        reason = sandbox.get("reason")
+        yield "sandbox", f"{sandbox['kind']}: {reason}" if reason else sandbox["kind"]
 
 
 def _pid(seen: Sighting) -> int | None:

@@ -173,6 +173,8 @@ class Server:
         with anyio.move_on_after(REST_WITHIN_S):
             await self._lifetime.wait_unneeded()
         await anyio.to_thread.run_sync(_import_the_rest)
+        if self._services is not None:
+            await self._services.sandbox()  # 0.1 s that the first command need not wait
 
     async def _look_after(self, runner: web.AppRunner) -> None:
         """Every few seconds: is the socket still ours, is anything to be closed, are logs full."""
@@ -336,5 +338,6 @@ async def _compose(
         workspaces=Workspaces(projects=projects, claims=claims),
         claims=claims,
         owners=Owners(tasks=tasks, grace_s=grace_s),
+        sandbox=sandbox,
         expect=lambda model: tasks.start_soon(pool.prepare, model.provider),
     )

@@ -21,7 +21,8 @@ def own_places(host: Host, directory: str, env: paths.Env) -> list[str]:
     ]
     if host.scheme == "unix":
         parent = os.path.dirname(host.address)
-        places.append(parent if _is_private(parent, env) else host.address)
+        is_private = os.path.isdir(parent) and _is_private(parent, env)
+        places.append(parent if is_private else host.address)
     return [os.path.realpath(place) for place in places if os.path.lexists(place)]
 
 

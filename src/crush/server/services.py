@@ -9,6 +9,7 @@ from msgspec import DecodeError, Struct, ValidationError
 from crush.agent.project import Project
 from crush.config.settings import ChosenModel
 from crush.errors import UsageError
+from crush.sandbox.once import SandboxOnce
 from crush.server.claims import Claims
 from crush.server.identity import Identity
 from crush.server.lifetime import Lifetime
@@ -27,6 +28,7 @@ class Services(Struct, frozen=True, kw_only=True):
     workspaces: Workspaces
     claims: Claims
     owners: Owners
+    sandbox: SandboxOnce
     expect: Callable[[ChosenModel], object]  # that this model is about to be asked
 
     def busy(self) -> list[Project]:

@@ -3,8 +3,9 @@
 from aiohttp import web
 
 from crush.agent.project import Project
+from crush.sandbox.sandbox import Sandbox
 from crush.server.services import Services, json_response
-from crush.wire.status import BusySession, HeldWorkspace, Status
+from crush.wire.status import BusySession, HeldWorkspace, SandboxStatus, Status
 
 THIS_REQUEST = 1
 
@@ -27,8 +28,13 @@ async def show(_request: web.Request, services: Services) -> web.StreamResponse:
                 )
                 for workspace in services.workspaces.all()
             ],
+            sandbox=_told(services.sandbox.found),
         )
     )
+
+
+def _told(sandbox: Sandbox | None) -> SandboxStatus | None:
+    return None if sandbox is None else SandboxStatus(kind=sandbox.kind, reason=sandbox.reason)
 
 
 async def _at_work(project: Project) -> list[BusySession]:
