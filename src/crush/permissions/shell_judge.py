@@ -10,8 +10,9 @@ from crush.permissions.decision import Decision, decided, worst
 from crush.permissions.known_commands import KnownCommands
 from crush.permissions.offers import together
 from crush.permissions.rules import Need, Patterns, Rule
-from crush.permissions.shell_part_judge import PartJudge, Setting
+from crush.permissions.shell_part_judge import PartJudge
 from crush.permissions.shell_script import Assignment, Command, Part, Script, Unclear
+from crush.permissions.shell_setting import Setting
 from crush.permissions.shell_syntax import parse_script
 
 _NOTHING = Rule("allow", "command", ":", "default", "it runs nothing")
@@ -56,8 +57,11 @@ class ShellJudge:
 
 
 def _compound(decisions: list[Decision]) -> Decision | None:
-    if len(decisions) < 2:  # noqa: PLR2004 - one part is no compound
-        return decisions[0] if decisions else None
+    match decisions:
+        case []:
+            return None
+        case [alone]:
+            return alone
     deciding = worst(decisions)
     asking = [part for part in decisions if part.effect == "ask"]
     can_remember = deciding.effect == "ask" and not deciding.is_explicit_ask
