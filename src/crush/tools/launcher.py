@@ -13,7 +13,6 @@ from typing import Protocol
 
 import anyio
 
-from crush.errors import ToolError
 from crush.sandbox.fence import Child, Fence, SandboxKind
 
 
@@ -68,11 +67,6 @@ class Confines(Protocol):
     ) -> FencedProcess: ...
 
     def signal(self, child: Child, number: int) -> None: ...
-
-
-async def no_sandbox() -> Confines:
-    """Where nobody looked for one: what must be confined does not run."""
-    raise ToolError("Not run: it may only run in a sandbox, and there is none.")
 
 
 class PlainLauncher:
