@@ -3,14 +3,15 @@ import pytest
 
 from crush.tools.base import AnyTool
 from crush.tools.registry import core_tools
+from tests.fakes.sandbox import no_sandbox
 
 
 def tool(name: str) -> AnyTool:
-    return next(tool for tool in core_tools() if tool.name == name)
+    return next(tool for tool in core_tools(sandbox=no_sandbox) if tool.name == name)
 
 
 def test_the_core_tools_have_the_names_of_crush() -> None:
-    names = [tool.name for tool in core_tools()]
+    names = [tool.name for tool in core_tools(sandbox=no_sandbox)]
     assert names == [
         *("view", "ls", "glob", "grep", "edit", "multiedit", "write"),
         *("bash", "job_output", "job_kill"),
@@ -18,20 +19,20 @@ def test_the_core_tools_have_the_names_of_crush() -> None:
 
 
 def test_only_the_tools_that_change_nothing_are_read_only() -> None:
-    reading = {tool.name for tool in core_tools() if tool.read_only}
+    reading = {tool.name for tool in core_tools(sandbox=no_sandbox) if tool.read_only}
     assert reading == {"view", "ls", "glob", "grep", "job_output"}
 
 
 def test_all_tools_together_cost_a_model_less_than_five_kilobytes() -> None:
     sent = [
         {"name": tool.name, "description": tool.description, "input_schema": tool.parameters}
-        for tool in core_tools()
+        for tool in core_tools(sandbox=no_sandbox)
     ]
     assert len(msgspec.json.encode(sent)) <= 5000
 
 
 def test_every_schema_is_a_plain_object_without_references() -> None:
-    for each in core_tools():
+    for each in core_tools(sandbox=no_sandbox):
         text = msgspec.json.encode(each.parameters).decode()
         assert each.parameters["type"] == "object"
         assert "$ref" not in text
@@ -39,7 +40,7 @@ def test_every_schema_is_a_plain_object_without_references() -> None:
 
 
 def test_required_arguments_are_those_without_a_default() -> None:
-    required = {tool.name: tool.parameters["required"] for tool in core_tools()}
+    required = {tool.name: tool.parameters["required"] for tool in core_tools(sandbox=no_sandbox)}
     assert required == {
         "view": ["file_path"],
         "ls": [],
