@@ -57,11 +57,8 @@ class ShellJudge:
 
 
 def _compound(decisions: list[Decision]) -> Decision | None:
-    match decisions:
-        case []:
-            return None
-        case [alone]:
-            return alone
+    if not decisions[1:]:
+        return decisions[0] if decisions else None
     deciding = worst(decisions)
     asking = [part for part in decisions if part.effect == "ask"]
     can_remember = deciding.effect == "ask" and not deciding.is_explicit_ask
