@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import search
 from bench.figure import Figure
 from bench.processes import BenchError, Spawner
 from bench.table import rows
@@ -92,3 +93,11 @@ def test_the_peak_of_a_child_is_its_own(tmp_path: Path) -> None:
     with Spawner(str(tmp_path)) as spawner:
         cost = spawner.run([sys.executable, "-I", "-S", "-c", "pass"], env={})
     assert cost.peak_mib < 16 < len(ballast) / 1024 / 1024
+
+
+def test_a_search_is_measured_by_ripgrep_on_the_same_files(tmp_path: Path) -> None:
+    grep, glob = search.measure(tmp_path, files=400, rounds=1)
+    assert (grep.name, glob.name) == ("search-grep", "search-glob")
+    assert grep.median > 0
+    assert glob.budget == 1.5
+    assert len(list(tmp_path.rglob("*.*"))) == 400

@@ -1,6 +1,9 @@
+import fnmatch
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crush.errors import ToolError
 from crush.tools.glob_pattern import GlobPattern, split_static
@@ -74,3 +77,42 @@ def test_a_pattern_made_to_explode_is_answered_at_once() -> None:
 def test_too_many_alternatives_are_refused() -> None:
     with pytest.raises(ToolError, match="too many"):
         GlobPattern("{a,b}" * 20)
+
+
+@given(
+    pattern=st.lists(
+        st.sampled_from(["**", "*", "a*", "*.py", "{a,b}", "{x,*.py}", "b", ".h", "[ab]"]),
+        min_size=1,
+    ).map("/".join),
+    path=st.lists(st.sampled_from(["a", "b", "ab", "x.py", ".h"]), min_size=1).map("/".join),
+)
+def test_a_file_that_matches_has_one_of_the_last_names(pattern: str, path: str) -> None:
+    """Other programs leave out by these what need not be looked at here."""
+    compiled = GlobPattern(pattern)
+    name = path.rpartition("/")[2]
+    if compiled.last_names and compiled.matches(path):
+        assert any(fnmatch.fnmatchcase(name, last) for last in compiled.last_names)
+
+
+def test_the_order_in_which_paths_come_does_not_matter() -> None:
+    compiled = GlobPattern("{src,lib/**}/*.py")
+    paths = ["src/a.py", "b.py", "lib/x/y/c.py", "src/d.txt", "src/e.py", "f.py", "lib/g.py"]
+    found = [path for path in paths if compiled.matches(path)]
+    assert found == ["src/a.py", "lib/x/y/c.py", "src/e.py", "lib/g.py"]
+    assert [path for path in paths[::-1] if compiled.matches(path)] == found[::-1]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("*.{py,ts}", ("*.py", "*.ts")),
+        ("src/**/test_?.py", ("test_?.py",)),
+        ("src/**", ()),
+        ("[ab].py", ()),
+        ("a\\*", ()),
+    ],
+)
+def test_last_names_are_told_only_if_every_program_reads_them_alike(
+    pattern: str, names: tuple[str, ...]
+) -> None:
+    assert GlobPattern(pattern).last_names == names

@@ -203,3 +203,27 @@ async def test_the_need_is_to_read_what_is_searched(call: Caller, project: Path)
         "include": "*.py",
         "literal_text": False,
     }
+
+
+async def test_a_large_file_is_searched_if_it_is_named(call: Caller, project: Path) -> None:
+    ripgrep = find_ripgrep()
+    if ripgrep is None:
+        pytest.skip("there is no ripgrep here")
+    line = "nothing to see here, go on to the next line please\n"
+    make(project, {"large.log": line * (17 * 1024 * 1024 // len(line)) + "found it\n"})
+    by_name = await use_engine(call, ripgrep)("grep", pattern="found it", path="large.log")
+    assert "Found 1 matches" in by_name.content
+    assert "No matches" in (await call("grep", pattern="found it")).content
+    with pytest.raises(ToolError, match="larger than 16 MiB"):
+        await use_engine(call, None)("grep", pattern="found it", path="large.log")
+
+
+async def test_an_include_with_directories_does_not_follow_a_link_out_of_the_root(
+    engine: Caller, project: Path
+) -> None:
+    make(project.parent, {"outside/a.txt": "secret\n"})
+    make(project, {"real/a.txt": "open\n"})
+    (project / "link").symlink_to(project.parent / "outside")
+    assert "No matches" in (await engine("grep", pattern="secret", include="link/*.txt")).content
+    assert "1 matches" in (await engine("grep", pattern="open", include="real/*.txt")).content
+    assert "No matches" in (await engine("grep", pattern="open", include="gone/*.txt")).content

@@ -103,7 +103,7 @@ class GlobTool:
         pattern = GlobPattern(rest)
         if not os.path.isdir(root):
             return None
-        search = Search(root=root, hidden=pattern.names_hidden)
+        search = Search(root=root, hidden=pattern.names_hidden, names=pattern.last_names)
         command = search_command(search, context, ripgrep=self._ripgrep)
         return _Prepared(search, command, pattern)
 

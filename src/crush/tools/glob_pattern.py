@@ -13,19 +13,40 @@ from crush.errors import ToolError
 _MAX_ALTERNATIVES = 256
 _ANY_DEPTH = "**"
 _HIDDEN_NAME = re.compile(r"(?:^|[/{,])\.[^/.]")
+_PLAIN_NAME = re.compile(r"[\w.*? +@~-]+")  # what every dialect of globs reads alike
+_MAX_NAMES = 32
 _INNER_BRACES = re.compile(r"\{([^{}]*)\}")
 
 
 class GlobPattern:
-    """A compiled pattern."""
+    """A compiled pattern.
+
+    `last_names` are globs without braces, one of which the name of every file that matches fits, as
+    other programs understand them too; none when that cannot be said.
+    """
 
     def __init__(self, pattern: str) -> None:
-        self._alternatives = [_compiled(text) for text in _expand(pattern)]
+        expanded = _expand(pattern)
+        compiled = [_compiled(text) for text in expanded]
+        self._open = [parts for parts in compiled if parts[-1:] == [None]]
+        self._named = [(parts[:-1], last) for parts in compiled if parts and (last := parts[-1])]
+        self._here = ""
+        self._names: list[re.Pattern[str]] = self._names_in("")
         self.names_hidden = _HIDDEN_NAME.search(pattern) is not None
+        self.last_names = _last_names(expanded)
 
     def matches(self, path: str) -> bool:
-        names = path.split("/")
-        return any(_match(names, parts) for parts in self._alternatives)
+        directory, _, name = path.rpartition("/")
+        if directory != self._here:
+            # Paths come directory by directory: what those before the name must be is settled once.
+            self._here, self._names = directory, self._names_in(directory)
+        if any(last.match(name) for last in self._names):
+            return True
+        return any(_match(path.split("/"), parts) for parts in self._open)
+
+    def _names_in(self, directory: str) -> list[re.Pattern[str]]:
+        names = directory.split("/") if directory else []
+        return [last for before, last in self._named if _match(names, before)]
 
 
 _Part = re.Pattern[str] | None  # None: any number of names
@@ -59,6 +80,12 @@ def _expand(pattern: str) -> list[str]:
         if len(done) + len(pending) > _MAX_ALTERNATIVES:
             raise ToolError("The pattern has too many alternatives.")
     return done
+
+
+def _last_names(alternatives: Sequence[str]) -> tuple[str, ...]:
+    names = {text.rpartition("/")[2] for text in alternatives}
+    plain = all(_PLAIN_NAME.fullmatch(name) and name != _ANY_DEPTH for name in names)
+    return tuple(sorted(names)) if plain and len(names) <= _MAX_NAMES else ()
 
 
 def _compiled(pattern: str) -> list[_Part]:

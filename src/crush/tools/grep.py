@@ -12,7 +12,7 @@ from crush.errors import ToolError
 from crush.permissions.rules import Need
 from crush.tools.base import ToolContext, ToolResult
 from crush.tools.clean_text import clean_text
-from crush.tools.glob_pattern import GlobPattern
+from crush.tools.glob_pattern import GlobPattern, split_static
 from crush.tools.match_records import Match, MatchCollector
 from crush.tools.ripgrep import (
     Finished,
@@ -104,13 +104,14 @@ class GrepTool:
         self._shown.check_path(args, root)
         if not os.path.lexists(root):
             raise ToolError(f"{root!r} does not exist.")
-        include = GlobPattern(args.include) if args.include else None
+        root, rest = _narrowed(root, args.include)
+        include = GlobPattern(rest) if rest else None
         search = Search(
             root=root,
             hidden=include is not None and include.names_hidden,
             pattern=args.pattern,
             literal=args.literal_text,
-            name_glob=args.include if "/" not in args.include else "",
+            names=include.last_names if include else (),
         )
         base = root if os.path.isdir(root) else os.path.dirname(root)
         return _Prepared(
@@ -118,6 +119,20 @@ class GrepTool:
             search_command(search, context, ripgrep=self._ripgrep),
             MatchCollector(base=base, include=include, enough=_POOL),
         )
+
+
+def _narrowed(root: str, include: str) -> tuple[str, str]:
+    """Where files of `include` can be, and what they are called from there."""
+    prefix, rest = split_static(include)
+    if not prefix or prefix.startswith("/") or ".." in prefix.split("/"):
+        return root, include
+    place = os.path.join(root, prefix)
+    # What was judged is `root`: a link in it may lead elsewhere.
+    return (
+        (place, rest)
+        if os.path.isdir(place) and os.path.realpath(place) == place
+        else (root, include)
+    )
 
 
 class _Prepared(Struct, frozen=True):

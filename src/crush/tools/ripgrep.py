@@ -24,6 +24,7 @@ from crush.tools.ignore_rules import builtin_file, user_file
 from crush.tools.search_worker import Search
 
 _MAX_RECORD_BYTES = 256 * 1024
+_MAX_NAMED_BYTES = 2 * 1024**3
 _MAX_ERROR_BYTES = 16 * 1024
 _CLEANUP_S = 5
 _PASSED = ("PATH", "HOME", "USERPROFILE", "XDG_CONFIG_HOME", "CRUSH_GLOBAL_CONFIG", "SYSTEMROOT")
@@ -56,14 +57,18 @@ def search_command(search: Search, context: ToolContext, *, ripgrep: str | None)
         command += ["--ignore-file", path]
     if search.hidden:
         command.append("--hidden")
-    if search.name_glob:
+    if search.names:
         # A type narrows; --glob would also bring back what the ignore files leave out.
-        command += ["--type-add", f"wanted:{search.name_glob}", "--type", "wanted"]
+        for name in search.names:
+            command += ["--type-add", f"wanted:{name}"]
+        command += ["--type", "wanted"]
     if search.pattern is None:
         return [*command, "--files", "--null", "--", search.root]
     if search.literal:
         command.append("--fixed-strings")
-    command += ["--json", "--crlf", "--max-filesize", str(MAX_BYTES)]
+    # Of many files the large ones are no sources; one that is named is meant.
+    most = _MAX_NAMED_BYTES if os.path.isfile(search.root) else MAX_BYTES
+    command += ["--json", "--crlf", "--max-filesize", str(most)]
     return [*command, "-e", search.pattern, "--", search.root]
 
 

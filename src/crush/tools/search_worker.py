@@ -18,17 +18,20 @@ from crush.tools.glob_pattern import GlobPattern
 from crush.tools.ignore_rules import rules_for
 from crush.tools.tree_walk import walk_tree
 
-_NOTHING, _BAD_PATTERN = 1, 2
+_NOTHING, _FAILED = 1, 2
 
 
 class Search(Struct, frozen=True, kw_only=True):
-    """What to look for below `root`. `pattern` None lists files; `name_glob` "" is any name."""
+    """What to look for below `root`.
+
+    `pattern` None lists files; a file fits one of `names`, globs without a directory, if there are any.
+    """
 
     root: str
     hidden: bool
     pattern: str | None = None
     literal: bool = False
-    name_glob: str = ""
+    names: tuple[str, ...] = ()
 
 
 def main(request: str) -> int:
@@ -42,21 +45,34 @@ def main(request: str) -> int:
         pattern = re.compile(re.escape(search.pattern) if search.literal else search.pattern)
     except (re.error, OverflowError, RecursionError) as exc:
         sys.stderr.write(f"regex parse error: {exc}\n")
-        return _BAD_PATTERN
+        return _FAILED
+    if not os.path.isdir(search.root):
+        return _search_one(search.root, pattern)
     found = [_search_file(path, pattern) for path in _files(search)]
     return 0 if any(found) else _NOTHING
 
 
 def _files(search: Search) -> Iterator[str]:
-    name_glob = GlobPattern(search.name_glob) if search.name_glob else None
+    names = [GlobPattern(name) for name in search.names]
     if not os.path.isdir(search.root):
         yield search.root
         return
     rules = rules_for(search.root, os.environ)
     for entry in walk_tree(search.root, rules, hidden=search.hidden, depth=0, check=lambda: None):
-        if entry.is_directory or (name_glob and not name_glob.matches(entry.path)):
+        if entry.is_directory:
             continue
-        yield os.path.join(search.root, entry.path)
+        if not names or any(name.matches(entry.path) for name in names):
+            yield os.path.join(search.root, entry.path)
+
+
+def _search_one(path: str, pattern: re.Pattern[str]) -> int:
+    """A file that was named: why it cannot be searched is said."""
+    try:
+        load_bytes(path)
+    except ToolError as exc:
+        sys.stderr.write(f"{exc.message}\n")
+        return _FAILED
+    return 0 if _search_file(path, pattern) else _NOTHING
 
 
 def _search_file(path: str, pattern: re.Pattern[str]) -> bool:
