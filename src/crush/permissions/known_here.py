@@ -27,13 +27,14 @@ class KnownHere:
         for cwd in self._places.directories:
             if refusal := known.refusal(words, cwd=cwd):
                 return refusal
-        if name == "git" and not self._is_inside():
+        if name == "git" and not self.is_inside():
             return "git obeys the configuration of a directory outside"
         if known.is_builtin(name) and not directory:
             return ""
         return self._place_refusal(name, directory=directory)
 
-    def _is_inside(self) -> bool:
+    def is_inside(self) -> bool:
+        """Whether what runs now certainly runs in the working directory of the run."""
         root, places = self._setting.root, self._places
         return not places.anywhere and all(is_within(path, root) for path in places.directories)
 

@@ -75,11 +75,12 @@ class PartJudge:
         else:
             covering += self._files.on_known(words)
             covering.append(_known(part.words))
+        can_offer = self._known.is_inside() and (refusal or len(covering) > 1)
         return decided(
             covering,
             otherwise=refusal,
             source_text=part.source,
-            offers=command_offers(part.words) if refusal or len(covering) > 1 else (),
+            offers=command_offers(part.words) if can_offer else (),
         )
 
     def _on_command(self, words: Sequence[Word], *, changes: bool) -> Iterator[Rule]:
@@ -87,7 +88,8 @@ class PartJudge:
         inner = None
         for rule, pattern in self._rules.commands:
             if rule.effect == "allow":
-                if pattern.covers(words):
+                # What was allowed here was not meant for the Makefile of another place.
+                if pattern.covers(words) and self._known.is_inside():
                     yield rule
             elif rule.source == "mode":
                 if changes:

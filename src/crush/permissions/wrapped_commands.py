@@ -22,7 +22,9 @@ _WRAPPERS = frozenset(
         *("valgrind", "perf", "entr", "ssh", "git", "start-stop-daemon", "numactl", "prlimit"),
     }
 )
-_SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "rbash", "fish", "eval"})
+_SHELLS = frozenset(
+    {"sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "rbash", "fish", "eval", "trap"}
+)
 # What may stand between a wrapper and its command without doubt: options, `NAME=value`, durations.
 _SKIPPED = re.compile(r"-.*|[A-Za-z_][A-Za-z0-9_]*=.*|[0-9.]+[smhd]?", re.DOTALL)
 _GIT_VALUES = frozenset(
@@ -47,12 +49,16 @@ def inner_commands(words: Sequence[Word], *, depth: int = _DEPTH) -> Iterator[In
         return
     yield from _without_options(name, words)
     if name in _SHELLS:
+        if all((word.text or "").startswith("-") for word in words[1:]):
+            yield Inner(words=(), is_certain=False)  # it reads what it runs
         for word in words[1:]:
             yield from _of_text(word, depth=depth - 1)
     elif name in _WRAPPERS:
         start = _start(words)
         for at in range(1, len(words)):
             is_certain = at == start and name not in {"find", "fd", "fdfind", "git"}
+            if " " in (words[at].text or ""):  # `su -c 'rm x'`
+                yield from _of_text(words[at], depth=depth - 1)
             for inner in inner_commands(words[at:], depth=depth - 1):
                 yield Inner(words=inner.words, is_certain=is_certain and inner.is_certain)
 
