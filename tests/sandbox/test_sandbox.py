@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -24,6 +25,7 @@ trap 'echo bye > "$TMPDIR/said"; exit 3' TERM INT
 touch "$TMPDIR/ready"
 sleep 1000 & wait
 """
+WAIT = "while [ ! -e /tmp/go ]; do sleep 0.01; done"
 needs_bubblewrap = pytest.mark.skipif("bubblewrap" not in kinds(), reason="it is not installed")
 needs_landlock = pytest.mark.skipif("landlock" not in kinds(), reason="the kernel has none")
 
@@ -194,13 +196,12 @@ async def test_a_command_dies_with_a_killed_server_and_the_next_one_tidies_up(ya
 async def test_no_repository_can_be_made_while_any_command_runs(yard: Yard) -> None:
     sandbox, fence = yard.sandbox("bubblewrap"), yard.fence()
     with tempfile.TemporaryFile() as output:
-        longer = await start(sandbox, fence, ["/bin/sh", "-c", "read x </tmp/go; git init ."],
+        longer = await start(sandbox, fence, ["/bin/sh", "-c", f"{WAIT}; git init ."],
                              output=output.fileno())  # fmt: skip
-        os.mkfifo(yard.tmp / "go")
         ended = await shell(sandbox, fence, "git init . || mv .git x || rmdir .git")
         assert ended.returncode != 0
         assert os.listdir(yard.root) == [".git"]
-        await anyio.to_thread.run_sync((yard.tmp / "go").write_text, "\n")
+        (yard.tmp / "go").touch()
         assert await longer.wait() != 0
     assert os.listdir(yard.root) == []
 
@@ -254,11 +255,13 @@ async def test_a_new_repository_further_down_and_a_turned_link_are_told(yard: Ya
         yard.fence(),
         "git init -q sub; echo x >> AGENTS.md; ln -sf sub AGENTS.md",
     )
-    assert (yard.root / "CLAUDE.md").read_text() == "x\n"  # reached by no name
+    assert (yard.root / "CLAUDE.md").read_text() == "x\n"  # not to be written by that name either
     assert [("sub/.git" in n, "AGENTS.md" in n) for n in ended.notices] == [
         (True, False),
         (False, True),
     ]
+    assert os.readlink(yard.root / "AGENTS.md") == "CLAUDE.md"
+    assert os.readlink(yard.root / "AGENTS.md.refused") == "sub"
 
 
 @needs_bubblewrap
@@ -346,6 +349,18 @@ async def test_nothing_starts_where_no_fence_can_stand(sandbox: Sandbox, yard: Y
     with pytest.raises(FileNotFoundError):
         await run(sandbox, yard.fence(), "/no/such/program")
     assert os.listdir(yard.root) == []
+
+
+@needs_bubblewrap
+async def test_a_workspace_that_is_removed_meanwhile_ends_no_wait(yard: Yard) -> None:
+    with tempfile.TemporaryFile() as output:
+        argv = ["/bin/sh", "-c", f"touch /tmp/ready; {WAIT}"]
+        child = await start(yard.sandbox("bubblewrap"), yard.fence(), argv, output=output.fileno())
+        await wait_for((yard.tmp / "ready").exists)
+        shutil.rmtree(yard.root)
+        (yard.tmp / "go").touch()
+        assert await child.wait() == 0
+    assert child.notices == ()
 
 
 async def test_without_a_sandbox_nothing_starts(yard: Yard) -> None:

@@ -6,7 +6,7 @@ the command has ended. `.git` is not left to this: see `placeholders`.
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from crush.permissions.protected import is_bare_repository, repository_parts
 from crush.sandbox.layout import Layout
@@ -17,20 +17,26 @@ _TOO_LARGE = "the workspace is too large to find everything protected in it: not
 
 
 def put_right(
-    root: str, layout: Layout, *, new: Sequence[str], new_below: Sequence[str]
+    root: str,
+    layout: Layout,
+    *,
+    new: Sequence[str],
+    new_below: Sequence[str],
+    admitted: frozenset[str],
 ) -> tuple[str, ...]:
     """A sentence for each thing that was moved or is worth a look.
 
     `new` are protected entries of the root, `new_below` those further down: they are not moved, since
     a test suite may make repositories by the dozen.
     """
+    links = {path: to for path, to in layout.links.items() if path not in admitted}
     shown = new_below[:_MOST_TOLD]
     rest = len(new_below) - len(shown)
     return (
         *_moved(root, [*new, *_made_a_repository(root, layout.parts)]),
         *(_told(path, root) for path in shown),
         *([f"so are {rest} more"] if rest else []),
-        *_turned(layout),
+        *_turned(root, links),
         *([] if layout.complete else [_TOO_LARGE]),
     )
 
@@ -54,12 +60,21 @@ def _told(path: str, root: str) -> str:
     return f"{os.path.relpath(path, root)!r} is new, and other programs obey it: look at it"
 
 
-def _turned(layout: Layout) -> Iterator[str]:
-    for path, target in layout.links.items():
+def _turned(root: str, links: Mapping[str, str]) -> Iterator[str]:
+    """No mount stands on a link, so it may lead elsewhere by now. Those of the root are put back."""
+    for path, target in links.items():
         with contextlib.suppress(OSError):
             if os.readlink(path) == target:
                 continue
-        yield f"{path!r} was a link to {target!r} and is not any more: look at it"
+        name = os.path.relpath(path, root)
+        # Further down a directory on the way may be a link by now.
+        place = _move(path) if os.path.dirname(path) == root else ""
+        if place:
+            with contextlib.suppress(FileExistsError):  # another command was faster
+                os.symlink(target, path)
+            yield f"{name!r} leads to {target!r} again; what was put there is now {place!r}"
+        else:
+            yield f"{name!r} led to {target!r} and does not any more: look at it"
 
 
 def _move(path: str) -> str:

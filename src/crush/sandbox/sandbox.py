@@ -73,7 +73,7 @@ class Sandbox:
     def signal(self, child: Child, number: int) -> None:
         """To every process of the command, so that clean-up traps run; then wait, then SIGKILL.
 
-        Looks through `/proc`: a few milliseconds on a machine with many processes.
+        Looks through `/proc`, which blocks for a few milliseconds: call it in a thread.
         """
         if self._wall is not None and child.returncode is None:
             self._wall.signal(child.pid, number)
@@ -104,7 +104,9 @@ class Sandbox:
         new = [path for path in own_entries(fence.root) if path not in expected]
         new_below = self._surveyor.new_below(fence.root)
         below = [path for path in new_below if path not in self._admitted]
-        return put_right(fence.root, layout, new=new, new_below=below)
+        return put_right(
+            fence.root, layout, new=new, new_below=below, admitted=frozenset(self._admitted)
+        )
 
 
 def make_fence(

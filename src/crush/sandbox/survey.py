@@ -77,12 +77,14 @@ class Surveyor:
 
 
 def own_entries(root: str) -> tuple[str, ...]:
-    """The protected entries that lie in `root` itself."""
+    """The protected entries that lie in `root` itself; none if it is not there any more."""
     parent = os.path.basename(root)
+    try:
+        names = sorted(os.listdir(root))
+    except OSError:
+        return ()
     return tuple(
-        os.path.join(root, name)
-        for name in sorted(os.listdir(root))
-        if is_protected_entry(name, parent=parent)
+        os.path.join(root, name) for name in names if is_protected_entry(name, parent=parent)
     )
 
 
