@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crush.permissions.rule_text import parse_rule
 from crush.wire.messages import Mode
@@ -459,3 +461,43 @@ def _seconds(command: str, here: str) -> float:
     start = time.perf_counter()
     decision_of(command, here)
     return time.perf_counter() - start
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ls /*/*/*/*/*/x",
+        "cat " + "{a,b}" * 40,
+        "cat " + "*" * 3000,
+        "cat " + "[a" * 2000,
+        "cat '" + ":a" * 4000 + "'",
+        "cd src; " * 200 + "ls",
+        "while :; do " + "cd ..; " * 100 + "done",
+        "sudo " * 300 + "ls",
+        "a=1;" * 2000 + "cat $a",
+    ],
+)
+def test_no_command_keeps_the_judge_busy(command: str, here: str) -> None:
+    start = time.perf_counter()
+    decision_of(command, here, deny=("command(rm *)",))
+    assert time.perf_counter() - start < 2
+
+
+def test_too_many_choices_ask(here: str) -> None:
+    choices = ",".join(f"x{number}" for number in range(400))
+    assert decision_of(f"cat {{{choices},.env}}", here).effect == "ask"
+    assert decision_of("cat {a,b{c,d{e,.env}}}", here).effect == "ask"
+
+
+texts = st.text(
+    st.sampled_from("abc .env/~*?[]{}$()`'\"\\|&;<>=!#\n\t-:cdlsrm\u00e9\u200b\ud800\0"),
+    max_size=40,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(command=texts, rule=st.sampled_from(["command(rm *)", "read(**)", "write(/**)"]))
+def test_every_text_gets_an_answer(command: str, rule: str) -> None:
+    decision = decision_of(command, "/", deny=(rule,), mode="yolo")
+    assert decision.reason
+    assert decision_of(command, "/").reason

@@ -3,10 +3,12 @@
 import fnmatch
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 _MOST = 2000
+_MOST_ENTRIES = 20_000
+_MOST_DIRECTORIES = 200
 _WILD = re.compile(r"[*?\[]")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
@@ -14,10 +16,21 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 def find_globbed(pattern: str) -> Sequence[str]:
     """The paths that an absolute pattern finds; not all of them if they are too many."""
     found = ["/"]
+    budget = _MOST_ENTRIES
     for name in plain_brackets(pattern).split("/"):
-        if name:
-            found = [path for directory in found for path in _entries(directory, name)][:_MOST]
-    return found
+        if not name:
+            continue
+        if not _WILD.search(name):
+            paths = (os.path.join(directory, name) for directory in found)
+            found = [path for path in paths if os.path.lexists(path)]
+            continue
+        directories, found = found, []
+        for directory in directories[:_MOST_DIRECTORIES]:
+            entries = _entries(directory)[:budget]
+            budget -= len(entries)
+            fitting = (entry for entry in entries if fits_glob(name, entry, finds_dots=False))
+            found += [os.path.join(directory, entry) for entry in fitting]
+    return found[:_MOST]
 
 
 def fits_glob(name: str, text: str, *, finds_dots: bool) -> bool:
@@ -32,19 +45,11 @@ def plain_brackets(pattern: str) -> str:
     return _ESCAPED.sub(lambda found: f"[{found[1]}]", pattern).replace("[^", "[!")
 
 
-def _entries(directory: str, name: str) -> Iterator[str]:
-    if not _WILD.search(name):
-        path = os.path.join(directory, name)
-        if os.path.lexists(path):
-            yield path
-        return
+def _entries(directory: str) -> Sequence[str]:
     try:
-        entries = os.listdir(directory)
+        return os.listdir(directory)
     except (OSError, ValueError):
-        return
-    for entry in entries[: _MOST * 10]:
-        if fits_glob(name, entry, finds_dots=False):
-            yield os.path.join(directory, entry)
+        return ()
 
 
 @lru_cache(maxsize=256)

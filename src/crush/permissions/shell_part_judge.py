@@ -17,7 +17,7 @@ from crush.permissions.shell_places import Places
 from crush.permissions.shell_script import Assignment, Command, Part, Redirect, Unclear, Word
 from crush.permissions.shell_setting import Setting, doubted
 from crush.permissions.shell_variables import assignment_risk
-from crush.permissions.wrapped_commands import inner_commands
+from crush.permissions.wrapped_commands import Inner, inner_commands
 
 _DEVICES = re.compile(r"/dev/(?:null|zero|full|tty|stdin|stdout|stderr|fd/[0-9]+)")
 _SOCKETS = re.compile(r"/+dev/+(?:tcp|udp)/.*", re.DOTALL)
@@ -85,7 +85,7 @@ class PartJudge:
 
     def _on_command(self, words: Sequence[Word], *, changes: bool) -> Iterator[Rule]:
         """The rules on these words; allow rules take them as they stand, others look through."""
-        inner = None
+        inner: Sequence[Inner] = ()
         for rule, pattern in self._rules.commands:
             if rule.effect == "allow":
                 # What was allowed here was not meant for the Makefile of another place.
@@ -95,7 +95,7 @@ class PartJudge:
                 if changes:
                     yield rule
             else:
-                inner = inner or [*inner_commands(words)]
+                inner = inner or inner_commands(words)
                 fits = [(pattern.fit(i.words), i.is_certain) for i in inner if i.words]
                 if (Fit.YES, True) in fits:
                     yield rule

@@ -37,7 +37,7 @@ class Places:
 
     def follow(self, words: Sequence[Word]) -> None:
         """Take a command into account that changes the directory."""
-        if not is_move(words):
+        if self.anywhere or not is_move(words):
             return
         operands = [word for word in _after_name(words) if not _is_option(word)]
         if not any(word.text == "cd" for word in words[:2]) or len(operands) > 1:

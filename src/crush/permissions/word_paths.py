@@ -43,6 +43,7 @@ _BRACES = re.compile(r"\{[^{}]*\}")
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _MOST_VALUES = 32
 _MOST_BRACES = 8
+_MOST_BRACED = 256
 _LONGEST_PATH = 4096
 
 # What a pattern like `.e*`, `id_*` or `*.pem` could find, where it is not there yet.
@@ -158,7 +159,7 @@ def _braced(text: str) -> Sequence[str]:
     for _ in range(_MOST_BRACES):
         if not any(_BRACES.search(each) for each in found):
             break
-        found = [piece for each in found for piece in _without_brace(each)][:_MOST_VALUES]
+        found = [piece for each in found for piece in _without_brace(each)][: _MOST_BRACED + 1]
     return found
 
 
@@ -177,9 +178,12 @@ def secret_guess(word: Word, *, names_only: bool) -> str:
         return ""
     raw = plain_brackets(word.glob) if word.glob else re.sub(r"""["'\\]""", "", word.raw)
     bare = _EXPANSION.sub("*", raw)
+    choices = _braced(bare)
+    if len(choices) > _MOST_BRACED or any(_BRACES.search(choice) for choice in choices):
+        return "it stands for too many names to look at"
     texts = {
         part
-        for text in (_BRACES.sub("*", bare), *_braced(bare))
+        for text in (_BRACES.sub("*", bare), *choices)
         for part in (text, text.partition("=")[2], text.rpartition(":")[2])
     }
     reasons = (_guess(text + below, is_glob=bool(word.glob)) for text in sorted(texts))

@@ -6,6 +6,7 @@ An allow rule never does. What is found by guessing is marked so: it makes a den
 import os
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from msgspec import Struct
 
@@ -31,6 +32,7 @@ _GIT_VALUES = frozenset(
     {"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--config-env", "--attr-source"}
 )
 _DEPTH = 3
+_MOST = 300
 
 
 class Inner(Struct, frozen=True, kw_only=True):
@@ -40,8 +42,13 @@ class Inner(Struct, frozen=True, kw_only=True):
     is_certain: bool
 
 
-def inner_commands(words: Sequence[Word], *, depth: int = _DEPTH) -> Iterator[Inner]:
+def inner_commands(words: Sequence[Word]) -> Sequence[Inner]:
     """The command itself, by its bare name, and what it may run."""
+    found = [*islice(_inner_commands(words, depth=_DEPTH), _MOST)]
+    return found if len(found) < _MOST else [*found, Inner(words=(), is_certain=False)]
+
+
+def _inner_commands(words: Sequence[Word], *, depth: int) -> Iterator[Inner]:
     words = _bare(words)
     yield Inner(words=words, is_certain=True)
     name = words[0].text if words else None
@@ -59,7 +66,7 @@ def inner_commands(words: Sequence[Word], *, depth: int = _DEPTH) -> Iterator[In
             is_certain = at == start and name not in {"find", "fd", "fdfind", "git"}
             if " " in (words[at].text or ""):  # `su -c 'rm x'`
                 yield from _of_text(words[at], depth=depth - 1)
-            for inner in inner_commands(words[at:], depth=depth - 1):
+            for inner in _inner_commands(words[at:], depth=depth - 1):
                 yield Inner(words=inner.words, is_certain=is_certain and inner.is_certain)
 
 
@@ -75,11 +82,11 @@ def _without_options(name: str, words: Sequence[Word]) -> Iterator[Inner]:
         yield Inner(words=[words[0], *words[at + 1 :]], is_certain=False)
 
 
-def script_commands(script: Script, *, depth: int = _DEPTH) -> Iterator[Inner]:
+def _script_commands(script: Script, *, depth: int) -> Iterator[Inner]:
     """All commands of a script, and one without words for each thing that is unclear."""
     for part in script.parts:
         if isinstance(part, Command):
-            yield from inner_commands(part.words, depth=depth)
+            yield from _inner_commands(part.words, depth=depth)
         elif isinstance(part, Unclear):
             yield Inner(words=(), is_certain=False)
 
@@ -88,7 +95,7 @@ def _of_text(word: Word, *, depth: int) -> Iterator[Inner]:
     if word.text is None:
         yield Inner(words=(), is_certain=False)
     elif not word.text.startswith("-"):
-        yield from script_commands(parse_script(word.text), depth=depth)
+        yield from _script_commands(parse_script(word.text), depth=depth)
 
 
 def _start(words: Sequence[Word]) -> int:
