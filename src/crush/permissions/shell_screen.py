@@ -19,6 +19,8 @@ _CONTROL_NAMES = {
 _ASCII_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 # Separators, controls, format characters (invisible or bidirectional) and halves of pairs.
 _MISLEADING = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf", "Cs"})
+# Letters and a pattern of dots that show as nothing.
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 
 
 def screen(text: str) -> str:
@@ -31,7 +33,9 @@ def screen(text: str) -> str:
     if text.isascii():
         return ""
     for character in text:
-        if not character.isascii() and unicodedata.category(character) in _MISLEADING:
+        if character.isascii():
+            continue
+        if character in _BLANK or unicodedata.category(character) in _MISLEADING:
             return f"it contains {_named(character)}"
     if len(text.encode()) > MAX_BYTES:
         return f"it is longer than {MAX_BYTES} bytes"
