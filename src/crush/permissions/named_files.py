@@ -45,6 +45,7 @@ class NamedFiles:
         self._values = values
         self._is_careful = is_careful
         self._computed: list[str] = []
+        self._found: dict[tuple[Word, object], Sequence[str]] = {}
         self._reads: dict[tuple[str, bool], tuple[Rule, ...]] = {}
 
     @property
@@ -95,7 +96,13 @@ class NamedFiles:
             if reads_only and self._is_careful:
                 yield from self._guesses(word, names_only=names_only)
 
-    def _paths(self, word: Word) -> Iterator[str]:
+    def _paths(self, word: Word) -> Sequence[str]:
+        key = (word, self.state)
+        if key not in self._found:
+            self._found[key] = (*self._find(word),)
+        return self._found[key]
+
+    def _find(self, word: Word) -> Iterator[str]:
         yield from named_paths(word, self._places)
         for text in expansions(word, values=self._values, env=self._setting.env):
             yield from map(real_path, self._places.paths_of(text))

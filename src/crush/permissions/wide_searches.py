@@ -38,4 +38,6 @@ def is_wide(directory: str, *, home: str) -> bool:
     """Whether a search in `directory` meets the keys of a user or of the system."""
     if directory in _FULL or is_within(home, directory):
         return True
+    if not os.path.isdir(directory):
+        return False
     return any(os.path.lexists(os.path.join(directory, name)) for name in _SIGNS)
