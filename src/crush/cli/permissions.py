@@ -19,9 +19,10 @@ from crush.config.load import load_config
 from crush.errors import Exit, UsageError
 from crush.permissions.decision import Decision
 from crush.permissions.defaults import rules_for
+from crush.permissions.grants import Grants
 from crush.permissions.judge import Judge
 from crush.permissions.known_commands import KnownCommand, KnownCommands
-from crush.permissions.rule_text import rules_from
+from crush.permissions.rule_text import parse_rule, rules_from
 from crush.permissions.rules import Effect, Need, Rule
 from crush.wire.messages import Mode
 
@@ -43,12 +44,20 @@ class Bench:
         for notice in config.notices:
             sys.stderr.write(harmless(f"crush: {notice}\n"))
         self._user = rules_from(config.permissions, source="user")
+        self._project = rules_from(config.project_permissions, source="project")
+        self._granted = [
+            parse_rule(text, effect="allow", source="grant")
+            for text in Grants(os.environ).of(self.cwd)
+        ]
         self._env = {**os.environ, **config.env}
         self.known = KnownCommands.load()
         self._judges: dict[Mode, Judge] = {}
 
     def rules(self, mode: Mode) -> Sequence[Rule]:
-        return rules_for(mode, read_only=False, root=self.cwd, user=self._user, project=())
+        rules = rules_for(
+            mode, read_only=False, root=self.cwd, user=self._user, project=self._project
+        )
+        return (*self._granted, *rules)
 
     def judge(self, command: str, mode: Mode) -> Decision:
         if mode not in self._judges:

@@ -129,6 +129,16 @@ COMMANDS: tuple[Command, ...] = (
         words="FILE",
     ),
     Command(
+        "trust",
+        summary="show what this project would run or allow itself, and trust it if you say so",
+        module="crush.cli.trust",
+        options=(
+            Option("--show", help="only show it, and what changed since it was trusted"),
+            Option("--revoke", help="trust it no more, and forget what was always allowed here"),
+            Option("--yes", help="trust it without a question"),
+        ),
+    ),
+    Command(
         "models",
         summary="list the models whose names contain all of the words",
         module="crush.cli.models",

@@ -34,6 +34,25 @@ def load_file(path: str) -> LoadedFile | None:
 
     Raises ConfigError for a file that cannot be read, is no JSON object or is too large.
     """
+    found = _read(path, MAX_BYTES)
+    if found is None:
+        return None
+    data, identity = found
+    return LoadedFile(parse(data, path), identity)
+
+
+def read_text(path: str, *, max_bytes: int) -> str | None:
+    """The text of a file; None if there is no such file. Raises ConfigError as `load_file` does."""
+    found = _read(path, max_bytes)
+    if found is None:
+        return None
+    try:
+        return found[0].decode()
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{path}: not UTF-8") from exc
+
+
+def _read(path: str, max_bytes: int) -> tuple[bytes, tuple[int, int]] | None:
     try:
         descriptor = os.open(path, _OPEN_FLAGS)
     except (FileNotFoundError, NotADirectoryError):
@@ -45,14 +64,14 @@ def load_file(path: str) -> LoadedFile | None:
         if not stat.S_ISREG(info.st_mode):
             raise ConfigError(f"{path}: not a regular file")
         with open(descriptor, "rb", closefd=False) as stream:
-            data = stream.read(MAX_BYTES + 1)
+            data = stream.read(max_bytes + 1)
     except OSError as exc:
         raise _unreadable(path, exc) from exc
     finally:
         os.close(descriptor)
-    if len(data) > MAX_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_BYTES // 1024} KiB")
-    return LoadedFile(parse(data, path), (info.st_dev, info.st_ino))
+    if len(data) > max_bytes:
+        raise ConfigError(f"{path}: larger than {max_bytes // 1024} KiB")
+    return data, (info.st_dev, info.st_ino)
 
 
 def parse(data: bytes, path: str) -> Document:

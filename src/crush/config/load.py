@@ -24,6 +24,8 @@ from crush.config.schema import (
     mapping,
 )
 from crush.config.trust import ProviderConfig, check_data_dir, restrict, settle_provider
+from crush.config.trusted import Trusted
+from crush.config.what_runs import WhatRuns, what_runs
 from crush.errors import ConfigError
 
 T = TypeVar("T")
@@ -39,6 +41,9 @@ class Config(Struct, frozen=True, kw_only=True):
         models: `large` and `small`, as far as they are configured.
         providers: those that a file mentions, in the order of the files, unexpanded.
         env: variables that the user's files add to the environment of the run, expanded.
+        permissions: the user's own.
+        project_permissions: the project's, empty unless the user trusted it.
+        what_runs: what the project would run or allow, trusted or not.
         data_dir: absolute.
         notices: what project files say and may not, one line each, for the user to read.
     """
@@ -48,6 +53,8 @@ class Config(Struct, frozen=True, kw_only=True):
     providers: Mapping[str, ProviderConfig]
     options: Options
     permissions: Permissions
+    project_permissions: Permissions
+    what_runs: WhatRuns
     tools: ToolLimits
     env: Mapping[str, str]
     data_dir: str
@@ -82,6 +89,8 @@ def load_config(cwd: str, env: Mapping[str, str], *, data_dir: str = "") -> Conf
     workspace, document, more_notices = _project(reader, [workspace_file], cwd)
     merged = merge(merged, document)
     layers += project + workspace
+    runs = what_runs(cwd, layers)
+    project_permissions, trust_notices = _project_permissions(layers, runs, env)
     return Config(
         files=tuple(layer.path for layer in layers),
         models={
@@ -94,10 +103,12 @@ def load_config(cwd: str, env: Mapping[str, str], *, data_dir: str = "") -> Conf
         },
         options=_section(merged, "options", Options),
         permissions=_section(merged, "permissions", Permissions),
+        project_permissions=project_permissions,
+        what_runs=runs,
         tools=_section(merged, "tools", ToolLimits),
         env=own_env,
         data_dir=data_dir,
-        notices=tuple(notices + more_notices),
+        notices=(*notices, *more_notices, *trust_notices),
     )
 
 
@@ -115,6 +126,29 @@ def _project(
         merged = merge(merged, document)
         notices += left_out
     return layers, merged, notices
+
+
+def _project_permissions(
+    layers: Iterable[Layer], runs: WhatRuns, env: Mapping[str, str]
+) -> tuple[Permissions, list[str]]:
+    """What the project files allow, ask and deny, if they were trusted; else a line that says so."""
+    files = runs.permission_files()
+    if not files:
+        return Permissions(), []
+    verdict = Trusted(env).judge(runs)
+    notices = [verdict.notice] if verdict.notice else []
+    if verdict.is_trusted:
+        merged: Document = {}
+        for layer in layers:
+            if layer.scope == "project":
+                merged = merge(merged, mapping(layer.document, "permissions", path=layer.path))
+        return convert(merged, Permissions, path=_MERGED, key="permissions"), notices
+    why = (
+        "what this project would run or allow has changed since you trusted it: `crush trust` shows how"
+        if verdict.before
+        else "this project is not trusted: `crush trust` shows what it would run or allow"
+    )
+    return Permissions(), [*notices, f"{', '.join(files)}: permissions are not applied: {why}"]
 
 
 def _section(merged: Document, key: str, kind: type[T]) -> T:

@@ -92,10 +92,7 @@ def restrict(layer: Layer, cwd: str) -> tuple[Document, list[str]]:
     notices = []
     if layer.document.get("env"):
         notices.append(f"{layer.path}: env is not applied: only your own configuration may set it")
-    if document.pop("permissions", None):
-        notices.append(
-            f"{layer.path}: permissions are not applied: only your own configuration may give them"
-        )
+    document.pop("permissions", None)  # `load` adds them if the project is trusted
     options = dict(mapping(document, "options", path=layer.path))
     said = convert(options, Options, path=layer.path, key="options")
     root = os.path.realpath(paths.git_root(cwd) or cwd)

@@ -20,7 +20,7 @@ from crush.config.secret_names import secret_names
 from crush.config.settings import ChosenModel
 from crush.errors import UsageError
 from crush.permissions.defaults import rules_for
-from crush.permissions.rule_text import rules_from
+from crush.permissions.rule_text import env_passes, rules_from
 from crush.permissions.rules import Rule
 from crush.server.workspaces import Workspace
 from crush.wire.ids import RunId, SessionId
@@ -30,9 +30,12 @@ from crush.wire.requests import AgentMessage, StartRun
 
 
 class Place:
-    """Where a run works, as its configuration says: resolved directory, data directory, model."""
+    """Where a run works, as its configuration says: resolved directory, data directory, model.
 
-    __slots__ = ("config", "cwd", "env", "hidden", "model")
+    Raises ConfigError for a rule that cannot be read.
+    """
+
+    __slots__ = ("_project", "_user", "config", "cwd", "env", "hidden", "model")
 
     def __init__(
         self, *, cwd: str, config: Config, model: ChosenModel, env: Mapping[str, str]
@@ -41,12 +44,15 @@ class Place:
         self.config = config
         self.model = model
         self.env = env
-        self.hidden = secret_names(config)
+        self._user = rules_from(config.permissions, source="user")
+        self._project = rules_from(config.project_permissions, source="project")
+        self.hidden = secret_names(config, env, passed=env_passes([*self._user, *self._project]))
 
     def rules(self, mode: Mode, *, read_only: bool) -> tuple[Rule, ...]:
-        """All rules of a run here. Raises ConfigError for one that cannot be read."""
-        user = rules_from(self.config.permissions, source="user")
-        return rules_for(mode, read_only=read_only, root=self.cwd, user=user, project=())
+        """All rules of a run here, but those that are granted."""
+        return rules_for(
+            mode, read_only=read_only, root=self.cwd, user=self._user, project=self._project
+        )
 
 
 async def find_place(
