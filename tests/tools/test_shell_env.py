@@ -57,7 +57,7 @@ POISON = {
 
 
 def test_what_a_shell_obeys_before_its_first_word_is_left_out() -> None:
-    env = shell_env({**POISON, "HOME": "/h", "MINE": "1"}, tmp="", mark="m")
+    env = shell_env({**POISON, "HOME": "/h", "MINE": "1"}, tmp="", mark="m", only_reads=False)
     assert not set(env) & set(POISON)
     assert (env["HOME"], env["MINE"], env["CRUSH_COMMAND"]) == ("/h", "1", "m")
 
@@ -76,12 +76,29 @@ async def test_a_poisoned_environment_runs_nothing(call: Caller, project: Path) 
     [({}, 0), ({"GIT_CONFIG_COUNT": "2"}, 2), ({"GIT_CONFIG_COUNT": "x"}, 0)],
 )
 def test_settings_for_git_come_after_the_users_own(given: dict[str, str], first: int) -> None:
-    env = shell_env(given, tmp="", mark="m")
+    env = shell_env(given, tmp="", mark="m", only_reads=False)
     assert env["GIT_CONFIG_COUNT"] == str(first + 2)
     assert env[f"GIT_CONFIG_KEY_{first}"] == "safe.bareRepository"
     assert env[f"GIT_CONFIG_VALUE_{first}"] == "explicit"
     assert env[f"GIT_CONFIG_KEY_{first + 1}"] == "core.fsmonitor"
     assert env[f"GIT_CONFIG_VALUE_{first + 1}"] == "false"
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+async def test_a_hook_of_the_workspace_runs_for_no_command_that_only_reads(
+    call: Caller, project: Path
+) -> None:
+    """`git status` refreshes the index, and a hook is told of that."""
+    await call("bash", command="git init -q . && echo 1 > a && git add a && mkdir hooks")
+    hook = project / "hooks" / "post-index-change"
+    hook.write_text("#!/bin/sh\ntouch ran\n")
+    hook.chmod(0o755)
+    status = "git config core.hooksPath hooks; touch -d yesterday a; git status --short"
+    context = msgspec.structs.replace(call.context, only_reads=True)
+    await Caller(context)("bash", command=status)
+    assert not (project / "ran").exists()
+    await call("bash", command=status)
+    assert (project / "ran").exists()
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")

@@ -28,6 +28,7 @@ async def start(jobs: Jobs, command: str, cwd: Path) -> ShellProcess:
         umask=0o022,
         tmp="",
         mark=new_mark(),
+        only_reads=False,
     )
     return await jobs.start(order, launcher=PlainLauncher(), emit=lambda text: None)
 

@@ -195,6 +195,7 @@ class CallRunner:
             context = msgspec.structs.replace(
                 context,
                 fence=verdict.fence,
+                only_reads=verdict.only_reads,
                 escape=partial(self._gate.let_out, call.event.id, judged),
             )
         if tool.read_only:

@@ -41,8 +41,9 @@ class Todos(Protocol):
 
 
 class Form(Struct, frozen=True, kw_only=True):
-    """Questions to a person, as the `question` tool asks them."""
+    """Questions to a person, as a call of the `question` tool asks them."""
 
+    call_id: ToolCallId
     questions: Sequence[Question]
     confirm_title: str = ""
     confirm_description: str = ""
@@ -77,6 +78,7 @@ class ToolContext(Struct, frozen=True, kw_only=True):
         umask: of the asking client.
         tmp: the session's private directory, real and absolute; fenced commands see it as `/tmp`.
         fence: the limits of this call's commands; None: they run as the user.
+        only_reads: this call's command is known to change nothing; git is kept to that.
         limits: of `ls`, `grep` and `glob`, from the configuration.
         files, todos, jobs, asker, facts: of the session and its project.
         emit_output: takes text as it is produced, for people who watch; not for the model.
@@ -100,6 +102,7 @@ class ToolContext(Struct, frozen=True, kw_only=True):
     emit_output: Callable[[str], None]
     escape: Callable[[str], Awaitable[bool]]
     limits: ToolLimits = ToolLimits()
+    only_reads: bool = False
 
 
 class ToolResult(Struct, frozen=True, kw_only=True):

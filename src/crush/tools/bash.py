@@ -148,6 +148,7 @@ async def _perform(
         umask=context.umask,
         tmp=tmp,
         mark=new_mark(),
+        only_reads=context.only_reads,
     )
     begun = now_ms()
     process = await jobs.start(order, launcher=launcher, emit=context.emit_output)

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from crush.errors import ToolError
 from crush.permissions.rules import is_within
@@ -32,25 +32,33 @@ _OBEYED = frozenset(
 _FUNCTION_PREFIX = "BASH_FUNC_"
 # Otherwise `git status` in a prepared directory executes what its configuration names.
 _GIT_SETTINGS = (("safe.bareRepository", "explicit"), ("core.fsmonitor", "false"))
+# It refreshes the index, too, and runs a hook then, which may lie in the workspace (`core.hooksPath`).
+_GIT_ONLY_READS = (*_GIT_SETTINGS, ("core.hooksPath", os.devnull))
+_ONLY_READS = {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1"}
 
 
-def shell_env(env: Mapping[str, str], *, tmp: str, mark: str) -> dict[str, str]:
-    """The client's environment made fit for commands; `tmp` "" leaves its temporary directory."""
+def shell_env(env: Mapping[str, str], *, tmp: str, mark: str, only_reads: bool) -> dict[str, str]:
+    """The client's environment made fit for commands; `tmp` "" leaves its temporary directory.
+
+    `only_reads`: the command was judged to change nothing, so git runs no hook and fetches nothing.
+    """
     kept = {
         name: value
         for name, value in env.items()
         if name not in _OBEYED and not name.startswith(_FUNCTION_PREFIX)
     }
     own_tmp = dict.fromkeys(("TMPDIR", "TMP", "TEMP"), tmp) if tmp else {}
-    return {**kept, **_git_settings(env), **_NON_INTERACTIVE, **own_tmp, MARK: mark}
+    git = _git_settings(env, _GIT_ONLY_READS if only_reads else _GIT_SETTINGS)
+    bounds = _ONLY_READS if only_reads else {}
+    return {**kept, **git, **_NON_INTERACTIVE, **bounds, **own_tmp, MARK: mark}
 
 
-def _git_settings(env: Mapping[str, str]) -> dict[str, str]:
+def _git_settings(env: Mapping[str, str], wanted: Sequence[tuple[str, str]]) -> dict[str, str]:
     """After the user's own, since the last one counts."""
     given = env.get("GIT_CONFIG_COUNT", "")
     first = int(given) if given.isascii() and given.isdigit() else 0
-    settings = {"GIT_CONFIG_COUNT": str(first + len(_GIT_SETTINGS))}
-    for number, (key, value) in enumerate(_GIT_SETTINGS, start=first):
+    settings = {"GIT_CONFIG_COUNT": str(first + len(wanted))}
+    for number, (key, value) in enumerate(wanted, start=first):
         settings[f"GIT_CONFIG_KEY_{number}"] = key
         settings[f"GIT_CONFIG_VALUE_{number}"] = value
     return settings

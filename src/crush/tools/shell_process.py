@@ -40,6 +40,7 @@ class ShellOrder(Struct, frozen=True, kw_only=True):
         env: of the client, as it is.
         tmp: the directory for temporary files; "" leaves the client's.
         mark: tells the command's processes from all others.
+        only_reads: see `shell_env`.
     """
 
     command: str
@@ -49,6 +50,7 @@ class ShellOrder(Struct, frozen=True, kw_only=True):
     umask: int
     tmp: str
     mark: str
+    only_reads: bool
 
 
 class ShellProcess:
@@ -218,7 +220,9 @@ async def start_shell(
                 child = await launcher.start(
                     [*shell, "-c", "--", order.command],
                     cwd=order.cwd,
-                    env=shell_env(order.env, tmp=order.tmp, mark=order.mark),
+                    env=shell_env(
+                        order.env, tmp=order.tmp, mark=order.mark, only_reads=order.only_reads
+                    ),
                     umask=order.umask,
                     stdout=out.writer,
                     stderr=err.writer,
