@@ -9,6 +9,7 @@ import apsw
 from msgspec import Struct
 
 from crush.store.failures import database_error
+from crush.store.foreign import refuse_surprises
 
 _BUSY_MS = 2000
 _STEPS_BETWEEN_LOOKS = 100
@@ -37,6 +38,7 @@ def examine(path: str, *, within_s: float) -> Health:
     end = time.monotonic() + within_s
     try:
         with closing(_open(path)) as connection:
+            refuse_surprises(connection, path)
             connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS_BETWEEN_LOOKS)
             try:
                 problems = tuple(_problems(connection))

@@ -1,9 +1,10 @@
-"""`registry.db` in the user state: in which database a run is, and which have unfinished runs.
+"""`registry.db` in the user state: in which database a run is, which have unfinished runs, which are known.
 
 An entry is written before the run's own commit, so a run that exists is always found; an entry
 without a run is harmless and settled when its database is next opened. Servers share the file.
 """
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import Self
 
@@ -15,6 +16,7 @@ from crush.store.directory import make_private_file
 from crush.wire.ids import RunId
 
 KEPT = 100_000  # finished entries
+KEPT_DATABASES = 10_000
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -24,6 +26,11 @@ CREATE TABLE IF NOT EXISTS runs (
     finished INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS runs_unfinished ON runs (data_dir) WHERE finished = 0;
+CREATE TABLE IF NOT EXISTS databases (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    path TEXT NOT NULL UNIQUE,
+    inode INTEGER NOT NULL
+);
 """
 
 
@@ -95,8 +102,42 @@ class Registry:
 
         return await self._database.read(job)
 
+    async def knows(self, path: str) -> bool:
+        """Whether this user has opened this very file before: one put in its place is another."""
+
+        def job(connection: apsw.Connection) -> bool:
+            row = connection.execute(
+                "SELECT inode FROM databases WHERE path = ?", (path,)
+            ).fetchone()
+            return row is not None and row[0] == _inode(path)
+
+        return await self._database.read(job)
+
+    async def remember(self, path: str) -> None:
+        """The file was looked at and is in order."""
+
+        def job(connection: apsw.Connection) -> None:
+            connection.execute("DELETE FROM databases WHERE path = ?", (path,))
+            connection.execute(
+                "INSERT INTO databases (path, inode) VALUES (?, ?)", (path, _inode(path))
+            )
+            connection.execute(
+                "DELETE FROM databases WHERE seq <= (SELECT max(seq) FROM databases) - ?",
+                (KEPT_DATABASES,),
+            )
+
+        await self._database.write(job)
+
     async def close(self) -> None:
         await self._database.close()
+
+
+def _inode(path: str) -> int:
+    """0 for a file that is not there; as a signed number, since SQLite has no others."""
+    try:
+        return os.stat(path).st_ino & (2**63 - 1)
+    except OSError:
+        return 0
 
 
 def _prepare(connection: apsw.Connection) -> None:

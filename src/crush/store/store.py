@@ -30,6 +30,7 @@ from crush.store.change import (
 from crush.store.db import Database
 from crush.store.directory import make_private_dir, make_private_file
 from crush.store.files import FileHistory, Versions
+from crush.store.foreign import check_whole, refuse_surprises
 from crush.store.lock import DirectoryLock
 from crush.store.pending import PERMISSIONS, QUESTIONS
 from crush.store.recovery import plan_recovery
@@ -80,7 +81,12 @@ class Store:
         async with AsyncExitStack() as undo:
             undo.callback(lock.release)
 
+            is_known = await registry.knows(path)
+
             def prepare(connection: apsw.Connection) -> tuple[str, list[Change]]:
+                refuse_surprises(connection, path)
+                if not is_known:
+                    check_whole(connection, path)
                 epoch = migrations.bring_up(connection, path, backups=limits.backups)
                 return epoch, plan_recovery(connection, owner=owner, now_ms=_now_ms())
 
@@ -95,6 +101,8 @@ class Store:
                 registry=registry,
                 limits=limits,
             )
+            if not is_known:
+                await registry.remember(path)
             for change in left:
                 await store.commit(change)
             undo.pop_all()
