@@ -44,7 +44,12 @@ def redirected(machine: Machine, project: Path, redirection: str, *arguments: st
 
 
 def on_terminal(
-    command: Sequence[str], env: Mapping[str, str], *, lines: int = 24, columns: int = 80
+    command: Sequence[str],
+    env: Mapping[str, str],
+    *,
+    lines: int = 24,
+    columns: int = 80,
+    typed: str = "",
 ) -> tuple[int, str]:
     """The exit code, and what a terminal of that size got on stdout and stderr."""
     ours, theirs = pty.openpty()
@@ -53,6 +58,7 @@ def on_terminal(
         command, env=env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
     ) as process:
         os.close(theirs)
+        os.write(ours, typed.encode())
         seen = b""
         with contextlib.suppress(OSError):  # EIO: the last process has closed it
             while piece := os.read(ours, 65536):

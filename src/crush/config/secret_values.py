@@ -14,7 +14,7 @@ from urllib.parse import quote, quote_plus, unquote
 
 from msgspec import Struct
 
-from crush.config.expand import ExpansionError, expand, variables
+from crush.config.expand import ExpansionError, Lookup, expand, variables
 from crush.config.load import Config
 from crush.config.secret_names import is_secret_name, known_secrets, url_password
 from crush.config.settings import ProviderSettings
@@ -44,7 +44,7 @@ def secret_values(
     found = [*_of_environment(config, env), *_of_files(config, env)]
     if provider is not None:
         found.append((f"providers.{provider.id}.api_key", provider.api_key))
-        found += _of_fields(f"providers.{provider.id}", provider.headers)
+        found += _of_fields(f"providers.{provider.id}.headers", provider.headers)
     values: dict[str, str] = {}
     for name, value in found:
         kept = value.strip()
@@ -66,13 +66,17 @@ def _of_files(config: Config, env: Mapping[str, str]) -> Iterator[tuple[str, str
     lookup = variables(env)
     for provider_id, provider in config.providers.items():
         where, entry = f"providers.{provider_id}", provider.entry
-        for key, template in {**entry.extra_headers, "api_key": entry.api_key}.items():
-            try:
-                value = expand(template, lookup)
-            except ExpansionError:
-                continue  # it has no value, and says so when it is used
-            yield from _of_fields(where, {key: value})
-        yield from _of_fields(where, entry.extra_body)
+        yield f"{where}.api_key", _value(entry.api_key, lookup)
+        headers = {name: _value(value, lookup) for name, value in entry.extra_headers.items()}
+        yield from _of_fields(f"{where}.headers", headers)
+        yield from _of_fields(f"{where}.body", entry.extra_body)
+
+
+def _value(template: str, lookup: Lookup) -> str:
+    try:
+        return expand(template, lookup)
+    except ExpansionError:
+        return ""  # it has no value, and says so when it is used
 
 
 def _of_fields(where: str, fields: Mapping[str, object]) -> Iterator[tuple[str, str]]:
