@@ -48,9 +48,14 @@ class Person:
             if isinstance(item.event, PermissionAsked)
         ]
 
-    async def says(self, action: GrantAction, *, feedback: str = "") -> PermissionRequest:
+    async def says(
+        self, action: GrantAction, *, feedback: str = "", rules: list[str] | None = None
+    ) -> PermissionRequest:
         request = await self.next_request()
-        assert self._bench.project.broker.answer(request.id, action, by="me", feedback=feedback)
+        told = await self._bench.project.broker.answer(
+            request.id, action, by="me", feedback=feedback, rules=rules
+        )
+        assert told.resolved
         return request
 
     def leave(self) -> None:
@@ -119,7 +124,7 @@ async def test_an_allowed_call_runs_and_the_run_waits_meanwhile(bench: Bench) ->
     request = await person.next_request()
     assert (await bench.store.run(run.id)).state == "waiting"
     assert [item.request for item in await bench.store.pending()] == [request]
-    assert bench.project.broker.answer(request.id, "allow", by="me")
+    assert (await bench.project.broker.answer(request.id, "allow", by="me")).resolved
     assert (await bench.ended(run)).denied == 0
     assert bench.change.ended == ["a"]
     assert await bench.store.pending() == []
@@ -179,27 +184,43 @@ async def test_a_request_that_nobody_answers_in_time_is_denied_and_the_turn_goes
     assert await bench.store.pending() == []
 
 
-async def test_a_grant_for_the_session_is_for_exactly_that_in_exactly_that_session(
+async def test_a_grant_for_the_session_is_for_what_was_offered_in_exactly_that_session(
     bench: Bench,
 ) -> None:
-    bench.change.needed = lambda key: [need(key, directory="/work" if key != "d" else "/other")]
+    bench.change.needed = lambda key: [need(key, kind="write")]
     bench.provider.add(
-        calls("change", "c1", key="make"),
-        calls("change", "c2", key="make"),
-        calls("change", "c3", key="make test"),
+        calls("change", "c1", key="/etc/a"),
+        calls("change", "c2", key="/etc/a"),
+        calls("change", "c3", key="/etc/ab"),
         says("done"),
     )
     person = Person(bench)
     run = await bench.send(mode="ask")
-    await person.says("allow_session")
+    assert (await person.says("allow_session")).offers == [["write(/etc/a)"]]
     other = await person.says("allow")
-    assert other.description == "execute make test"
+    assert other.description == "write /etc/ab"
     await bench.ended(run)
-    assert bench.change.ended == ["make", "make", "make test"]
-    bench.provider.add(calls("change", "c4", key="make"), says("done"))
+    assert bench.change.ended == ["/etc/a", "/etc/a", "/etc/ab"]
+    assert [told.rules for told in _resolved(bench)] == [["write(/etc/a)"], []]
+    bench.provider.add(calls("change", "c4", key="/etc/a"), says("done"))
     elsewhere = await bench.send(mode="ask")
-    assert (await person.says("allow")).description == "execute make"
+    assert (await person.says("allow")).description == "write /etc/a"
     assert (await bench.ended(elsewhere)).state == "done"
+
+
+async def test_a_wider_offer_that_was_chosen_covers_the_call_that_waits_beside_it(
+    bench: Bench,
+) -> None:
+    bench.read.needed = lambda key: [need(f"{bench.cwd}/docs/{key}", kind="write")]
+    bench.provider.add([*calls("read", "c1", key="a"), *calls("read", "c2", key="b")], says("done"))
+    person = Person(bench)
+    run = await bench.send(mode="ask")
+    first, _second = [await person.next_request() for _ in range(2)]
+    assert len(first.offers) == 2
+    await bench.project.broker.answer(first.id, "allow_session", by="me", rules=first.offers[1])
+    assert (await bench.ended(run)).denied == 0
+    assert sorted(bench.read.ended) == ["a", "b"]
+    assert [told.rules for told in _resolved(bench)] == [first.offers[1]] * 2
 
 
 async def test_a_waiting_request_holds_up_no_other_session_and_no_other_call(
@@ -217,7 +238,7 @@ async def test_a_waiting_request_holds_up_no_other_session_and_no_other_call(
     assert (await bench.ended(other)).state == "done"
     await bench.read.wait_begun("free", "too")
     assert "asks" not in bench.read.begun
-    assert bench.project.broker.answer(request.id, "allow", by="me")
+    assert (await bench.project.broker.answer(request.id, "allow", by="me")).resolved
     assert (await bench.ended(run)).state == "done"
 
 
@@ -227,7 +248,7 @@ async def test_a_grant_answers_the_same_question_that_waits_beside_it(bench: Ben
     person = Person(bench)
     run = await bench.send(mode="ask")
     first, _second = [await person.next_request() for _ in range(2)]
-    assert bench.project.broker.answer(first.id, "allow_session", by="me")
+    assert (await bench.project.broker.answer(first.id, "allow_session", by="me")).resolved
     assert (await bench.ended(run)).state == "done"
     assert sorted(bench.read.ended) == ["a", "b"]
     assert [told.outcome for told in _resolved(bench)] == ["allow_session"] * 2
@@ -240,10 +261,10 @@ async def test_an_answer_to_what_is_over_or_never_was_is_not_taken(bench: Bench)
     run = await bench.send(mode="ask")
     request = await person.says("allow")
     broker = bench.project.broker
-    assert not broker.answer(request.id, "deny", by="late")
+    assert not (await broker.answer(request.id, "deny", by="late")).resolved
     await bench.ended(run)
-    assert not broker.answer(request.id, "allow", by="later")
-    assert not broker.answer(PermissionId("nobody's"), "allow", by="me")
+    assert not (await broker.answer(request.id, "allow", by="later")).resolved
+    assert not (await broker.answer(PermissionId("nobody's"), "allow", by="me")).resolved
     assert [told.by for told in _resolved(bench)] == ["me"]
 
 

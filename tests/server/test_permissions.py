@@ -1,6 +1,7 @@
 """Permission requests as clients see them: asked, answered once, remembered exactly, withdrawn."""
 
 import json
+from contextlib import suppress
 
 import anyio
 import pytest
@@ -35,11 +36,18 @@ def results(stream: ClassicStream) -> list[tuple[bool, str]]:
     ]
 
 
-async def answer(client: ClassicClient, request: Event, action: str, **more: object) -> bool:
-    """As Crush's TUI does it: the whole request comes back with the action."""
+async def tell(
+    client: ClassicClient, request: Event, action: str, *, status: int = 200, **more: object
+) -> Event:
+    """As Crush's TUI does it, the whole request comes back with the action; as ours, with its id."""
     body = {"permission": request, "action": action, **more}
-    told = await client.ask("POST", "/permissions/grant", body)
-    return bool(told["resolved"])
+    path = f"/permissions/grant?client_id={client.id}"
+    told: Event = await client.ask("POST", path, body, status=status)
+    return told
+
+
+async def answer(client: ClassicClient, request: Event, action: str, **more: object) -> bool:
+    return bool((await tell(client, request, action, **more))["resolved"])
 
 
 async def test_a_granted_call_runs(site: Site) -> None:
@@ -142,26 +150,171 @@ async def test_a_cancel_withdraws_the_request(site: Site) -> None:
     assert not await answer(client, request, "allow")
 
 
-async def test_a_grant_for_the_session_covers_exactly_what_was_shown(site: Site) -> None:
+async def test_a_grant_for_the_session_covers_what_was_offered_and_nothing_that_a_client_claims(
+    site: Site,
+) -> None:
     client = await ClassicClient(site).attach(interactive=True)
     session, another = await client.new_session(), await client.new_session()
     async with client.events() as stream:
         await client.prompt(session, bash("touch a"), run_id="r0")
         request = await asked(stream)
+        assert request["offers"] == [["command(touch a)"]]
         # What a client claims to have been asked does not count: only the id does.
         wider = {**request, "path": "/", "action": "*", "tool_name": "edit", "session_id": another}
-        assert await answer(client, wider, "allow_session")
+        wider["offers"] = [["command(*)"]]
+        assert (await tell(client, wider, "allow_session"))["rules"] == ["command(touch a)"]
         await stream.complete("r0")
         await client.prompt(session, bash("touch a"), run_id="r1")
         await stream.complete("r1")  # nobody was asked
         assert len(stream.of("permission_request")) == 1
         for number, (where, command) in enumerate(
-            [(session, "touch b"), (another, "touch a"), (session, "touch a; id")], start=2
+            [(session, "touch b"), (another, "touch a"), (session, "touch a; make")], start=2
         ):
             await client.prompt(where, bash(command), run_id=f"r{number}")
             await answer(client, await asked(stream), "deny")
             await stream.complete(f"r{number}")
     assert len(stream.of("permission_request")) == 4
+
+
+async def test_a_client_may_choose_among_the_offers_and_write_none(site: Site) -> None:
+    client = await ClassicClient(site).attach(interactive=True)
+    session = await client.new_session()
+    async with client.events() as stream:
+        await client.prompt(session, bash("make a; make b"), run_id="r0")
+        request = await asked(stream)
+        narrow, wide = request["offers"]
+        assert narrow == ["command(make a)", "command(make b)"]
+        for rules in (["command(*)"], [*narrow, "command(*)"], narrow[:1], [], narrow[::-1]):
+            problem = await tell(client, request, "allow_session", rules=rules, status=400)
+            assert problem["code"] == "usage"
+            assert "not among the offers" in problem["message"]
+        assert (await client.ask("GET", "/pending"))["permissions"][0]["id"] == request["id"]
+        told = await tell(client, request, "allow_session", rules=wide)
+        assert told["rules"] == wide
+        await stream.complete("r0")
+        await client.prompt(session, bash("make b"), run_id="r1")
+        await stream.complete("r1")
+    assert len(stream.of("permission_request")) == 1
+
+
+async def test_always_is_kept_for_the_directory_before_it_is_told(site: Site) -> None:
+    client = await ClassicClient(site).attach(interactive=True)
+    session = await client.new_session()
+    kept = site.root / "home/.local/state/crush/grants.json"
+    async with client.events("&format=2&can_answer=1") as stream:
+        await client.prompt(session, bash("touch a"), run_id="r0")
+        request = (await stream.until("permission_asked"))["request"]
+        told = await tell(client, request, "allow_always")
+        assert json.loads(kept.read_text())["projects"].keys() == {client.path}
+        assert told == {
+            "resolved": True,
+            "outcome": "allow_always",
+            "by": client.id,
+            "rules": ["command(touch a)"],
+        }
+        resolved = await stream.until("permission_resolved")
+        assert (resolved["by"], resolved["rules"]) == (client.id, ["command(touch a)"])
+        await stream.until("run_complete")
+        await client.prompt(session, bash("touch a"), run_id="r1")
+        await stream.until("run_complete")
+    assert len(stream.of("permission_asked")) == 1
+
+
+async def test_what_cannot_be_kept_for_good_is_told_and_the_request_goes_on_waiting(
+    site: Site,
+) -> None:
+    client = await ClassicClient(site).attach(interactive=True)
+    session = await client.new_session()
+    state = site.root / "home/.local/state/crush"
+    async with client.events() as stream:
+        await client.prompt(session, bash("touch a"), run_id="r0")
+        request = await asked(stream)
+        state.joinpath("grants.json.lock").mkdir(parents=True)
+        problem = await tell(client, request, "allow_always", status=500)
+        assert problem["code"] == "store"
+        assert await answer(client, request, "allow")
+        await stream.complete("r0")
+    assert notes(stream) == ["pending", "granted"]
+
+
+async def test_what_no_rule_can_describe_is_allowed_once_or_for_the_session(site: Site) -> None:
+    client = await ClassicClient(site).attach(interactive=True)
+    session = await client.new_session()
+    async with client.events() as stream:
+        await client.prompt(session, bash('touch "$A"; touch a'), run_id="r0")
+        request = await asked(stream)
+        assert "offers" not in request
+        problem = await tell(client, request, "allow_always", status=400)
+        assert "once or for the session" in problem["message"]
+        assert await answer(client, request, "allow_session")
+        await stream.complete("r0")
+        await client.prompt(session, bash('touch "$A"; touch a'), run_id="r1")
+        await stream.complete("r1")
+    assert len(stream.of("permission_request")) == 1
+
+
+async def test_who_comes_too_late_learns_what_was_answered_and_by_whom(site: Site) -> None:
+    client = await ClassicClient(site).attach(interactive=True)
+    other = await ClassicClient(site).attach(interactive=True)
+    session = await client.new_session()
+    async with client.events() as stream:
+        await client.prompt(session, bash("touch a"), run_id="r0")
+        request = await asked(stream)
+        await tell(client, request, "allow_session")
+        late = await tell(other, request, "deny")
+        assert late == {
+            "resolved": False,
+            "outcome": "allow_session",
+            "by": client.id,
+            "rules": ["command(touch a)"],
+        }
+        await stream.complete("r0")
+        await client.prompt(session, bash("touch b"), run_id="r1")
+        withdrawn = await asked(stream)
+        await client.ask("POST", f"/agent/sessions/{session}/cancel")
+        await stream.complete("r1")
+        assert await tell(other, request, "deny") == late
+        told = await tell(other, withdrawn, "allow")
+        assert told == {"resolved": False, "outcome": "withdrawn", "by": "turn"}
+        assert await tell(other, {"id": "unknown"}, "allow") == {"resolved": False}
+
+
+async def test_two_answers_at_the_same_moment_over_two_connections_have_one_winner(
+    site: Site,
+) -> None:
+    client = await ClassicClient(site).attach(interactive=True)
+    session = await client.new_session()
+    async with client.events("&format=2&can_answer=1") as stream:
+        for number in range(10):
+            await client.prompt(session, bash(f"touch {number}"), run_id=f"r{number}")
+            request = (await stream.until("permission_asked"))["request"]
+            told = await _at_once(site, client, request["id"])
+            resolved = await stream.until("permission_resolved")
+            await stream.until("run_complete")
+            ((won,),) = ([t for t in told if t["resolved"]],)
+            assert {(t["outcome"], t["by"]) for t in told} == {(won["outcome"], won["by"])}
+            assert (resolved["outcome"], resolved["by"]) == (won["outcome"], won["by"])
+            ran = (site.project() / str(number)).exists()
+            assert ran == (won["outcome"] == "allow")
+
+
+async def _at_once(site: Site, client: ClassicClient, request_id: str) -> list[Event]:
+    """An allow and a deny, written to two open connections before either is read."""
+    connections = [await site.connect() for _ in range(2)]
+    for connection, action in zip(connections, ("allow", "deny"), strict=True):
+        body = json.dumps({"permission": {"id": request_id}, "action": action}).encode()
+        path = f"/v1{client.place}/permissions/grant?client_id={action}er"
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+        await connection.send(f"{head}Connection: close\r\n\r\n".encode() + body)
+    told = []
+    for connection in connections:
+        received = b""
+        async with connection:
+            with suppress(anyio.EndOfStream):
+                while True:
+                    received += await connection.receive()
+        told.append(json.loads(received.partition(b"\r\n\r\n")[2]))
+    return told
 
 
 async def test_a_request_in_one_session_does_not_hold_up_another(site: Site) -> None:

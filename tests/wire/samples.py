@@ -18,6 +18,7 @@ from crush.wire import (
     messages,
     params,
     parts,
+    pending,
     permissions,
     problems,
     questions,
@@ -408,6 +409,17 @@ PARAMS: dict[str, params.Params] = {
 }
 
 RECORDS: dict[str, msgspec.Struct] = {
+    "open_requests": pending.OpenRequests(
+        permissions=[
+            pending.OpenPermission(**msgspec.structs.asdict(REQUEST), run_id=RUN, asked_at_ms=1)
+        ],
+        questions=[
+            pending.OpenForm(**msgspec.structs.asdict(QUESTIONS), run_id=RUN, asked_at_ms=1)
+        ],
+    ),
+    "open_requests-bare": pending.OpenRequests(permissions=[], questions=[]),
+    "question_cancel": questions.QuestionCancel(batch_request_id=PERMISSION),
+    "question_cancel-bare": questions.QuestionCancel(),
     "question_answer": questions.QuestionAnswer(batch_request_id=PERMISSION, responses=RESPONSES),
     "question_answer-bare": questions.QuestionAnswer(),
     "job": JOB,

@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from crush.agent.fencing import Fencing
 from crush.agent.journal import Journal
-from crush.permissions.broker import Broker
+from crush.agent.waiting import PersonWait
+from crush.permissions.broker import Broker, Remember
 from crush.permissions.decision import Decision
 from crush.permissions.judge import Judge
 from crush.permissions.rule_text import parse_rule
@@ -40,12 +41,19 @@ class Judged(Struct, frozen=True, kw_only=True):
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """`text` tells the model why not; `stop` ends the turn after this step; `fence` bounds the call."""
+    """Whether a call may run, and how.
+
+    Attributes:
+        text: tells the model why not.
+        stop: the turn ends after this step.
+        fence, only_reads: see `ToolContext`.
+    """
 
     allowed: bool
     text: str = ""
     stop: bool = False
     fence: Fence | None = None
+    only_reads: bool = False
 
 
 ALLOWED = Verdict(allowed=True)
@@ -61,6 +69,8 @@ class Gate:
         fencing: Fencing,
         broker: Broker,
         journal: Journal,
+        waiting: PersonWait,
+        remember: Remember,
         can_ask: Callable[[], bool],
     ) -> None:
         self._build_judge = build_judge
@@ -68,8 +78,9 @@ class Gate:
         self._fencing = fencing
         self._broker = broker
         self._journal = journal
+        self._waiting = waiting
+        self._remember = remember
         self._can_ask = can_ask
-        self._asking = 0
 
     def judge(self, needs: Sequence[Need]) -> list[Judged]:
         """What rules say of each need. Blocks: for a thread."""
@@ -89,7 +100,7 @@ class Gate:
             permitted = await self._permit(call_id, item)
             if not permitted.allowed:
                 return permitted
-            if permitted.fence is not None:
+            if item.need.kind == "execute":
                 verdict = permitted
         return verdict
 
@@ -109,8 +120,14 @@ class Gate:
         return verdict.allowed
 
     def _granted(self) -> list[Rule]:
-        texts = self._broker.session_rules(self._journal.run.session_id)
-        return [parse_rule(text, effect="allow", source="session") for text in texts]
+        return _session_rules(self._broker.session_rules(self._journal.run.session_id))
+
+    def _covers(self, need: Need, rules: Sequence[str]) -> bool:
+        """Whether these grants would let it through, as they would a call that comes now. Blocks."""
+        if self._judge is None:
+            return False
+        decision = self._judge.judge(need, more=_session_rules(rules))
+        return decision.effect == "allow" and _is_explicit(decision)
 
     def _deny(self, call_id: str, item: Judged) -> Verdict:
         rule = item.decision.rule
@@ -132,7 +149,7 @@ class Gate:
         if decision.effect == "allow":
             if not runs or _is_explicit(decision):
                 return ALLOWED
-            return Verdict(allowed=True, fence=await self._fencing.fence())
+            return Verdict(allowed=True, fence=await self._fencing.fence(), only_reads=True)
         if self._broker.remembered(self._journal.run.session_id, need):
             return ALLOWED
         if runs and not decision.is_explicit_ask:
@@ -170,16 +187,15 @@ class Gate:
             reason=item.decision.reason,
             offers=[list(offer) for offer in item.decision.offers],
         )
-        if self._asking == 0:
-            self._journal.move_run("waiting")
-        self._asking += 1
-        try:
+        with self._waiting.one_call():
             await self._journal.flush()  # the call is known before it is asked about
-            answer = await self._broker.ask(request, need, run_id=self._journal.run.id)
-        finally:
-            self._asking -= 1
-            if self._asking == 0:
-                self._journal.move_run("running")
+            answer = await self._broker.ask(
+                request,
+                need,
+                run_id=self._journal.run.id,
+                covers=self._covers,
+                remember=self._remember,
+            )
         if answer.outcome in {"allow", "allow_session", "allow_always"}:
             return ALLOWED
         self._count()
@@ -215,6 +231,10 @@ class Gate:
     def _count(self) -> None:
         run = self._journal.run
         self._journal.set_run(msgspec.structs.replace(run, denied=run.denied + 1))
+
+
+def _session_rules(texts: Sequence[str]) -> list[Rule]:
+    return [parse_rule(text, effect="allow", source="session") for text in texts]
 
 
 def _is_explicit(decision: Decision) -> bool:

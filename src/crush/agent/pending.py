@@ -33,6 +33,7 @@ class StoredPending:
             outcome=answer.outcome,
             by=answer.by,
             what=request.description,
+            rules=list(answer.rules),
             run_id=run_id,
         )
         change = Change(answered=[request.id], events=[(run_id, event)], durable=True)

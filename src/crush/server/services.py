@@ -48,6 +48,11 @@ async def body_of(request: web.Request, kind: type[T]) -> T:
         raise UsageError(f"failed to decode request: {exc}") from exc
 
 
+def client_of(request: web.Request) -> str:
+    """Who sends this; Crush's clients do not say it with an answer."""
+    return request.query.get("client_id", "") or "classic client"
+
+
 def json_response(value: object) -> web.Response:
     return web.Response(body=encode(value) + b"\n", content_type="application/json")
 

@@ -49,8 +49,17 @@ class QuestionResponse(Struct, frozen=True, kw_only=True, omit_defaults=True):
     notes: dict[str, str] | None = None
 
 
+class QuestionCancel(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Body of `questions/cancel`, which classic clients leave out: then the oldest form is meant."""
+
+    batch_request_id: str = ""
+
+
 class QuestionAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Body of `questions/answer`. Without `batch_request_id` the oldest form that waits is meant."""
+    """Body of `questions/answer`.
+
+    Without `batch_request_id` the oldest form is meant that asks what `responses` answer.
+    """
 
     batch_request_id: str = ""
     responses: list[QuestionResponse] = field(default_factory=list)

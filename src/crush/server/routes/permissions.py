@@ -2,8 +2,8 @@
 
 from aiohttp import web
 
-from crush.server.services import Services, body_of, empty_response, json_response
-from crush.wire.permissions import PermissionGrant, Resolved, Skip
+from crush.server.services import Services, body_of, client_of, empty_response, json_response
+from crush.wire.permissions import PermissionGrant, Skip
 
 
 async def skip(request: web.Request, services: Services) -> web.StreamResponse:
@@ -21,8 +21,11 @@ async def set_skip(request: web.Request, services: Services) -> web.StreamRespon
 async def grant(request: web.Request, services: Services) -> web.StreamResponse:
     workspace = services.workspaces.find(request.match_info["id"])
     answer = await body_of(request, PermissionGrant)
-    by = request.query.get("client_id", "") or "classic client"
-    resolved = workspace.project.broker.answer(
-        answer.permission.id, answer.action, by=by, feedback=answer.feedback
+    resolved = await workspace.project.broker.answer(
+        answer.permission.id,
+        answer.action,
+        by=client_of(request),
+        feedback=answer.feedback,
+        rules=answer.rules,
     )
-    return json_response(Resolved(resolved=resolved))
+    return json_response(resolved)

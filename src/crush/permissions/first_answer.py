@@ -1,0 +1,67 @@
+"""The first answer to a request that waits for a person; every later one learns what the first was.
+
+An answer is committed before it counts. If that fails, whoever gave it is told and the request goes on
+waiting. One lock per request: requests never wait for each other.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+import anyio
+
+MOST_REMEMBERED = 1000
+
+K = TypeVar("K")
+A = TypeVar("A")
+
+Commit = Callable[[], Awaitable[None]]
+
+
+class FirstAnswer(Generic[A]):
+    """What one request waits for. Until it is asked it is as good as `withdrawn`."""
+
+    def __init__(self, *, withdrawn: A) -> None:
+        self._answer: A | None = withdrawn
+        self._lock = anyio.Lock()
+        self._done = anyio.Event()
+
+    @property
+    def is_awaited(self) -> bool:
+        return self._answer is None
+
+    async def ask(self, commit: Commit) -> None:
+        """It waits from now on; answers that come meanwhile are looked at afterwards."""
+        with anyio.CancelScope(shield=True):
+            async with self._lock:
+                await commit()
+                self._answer = None
+
+    async def settle(self, answer: A, commit: Commit) -> A:
+        """Answer it, unless it is answered; the answer that counts. Not cut by cancellation."""
+        counted: A | None = None
+        with anyio.CancelScope(shield=True):
+            async with self._lock:
+                counted = self._answer
+                if counted is None:
+                    await commit()
+                    counted = self._answer = answer
+                    self._done.set()
+        return answer if counted is None else counted
+
+    async def wait(self) -> None:
+        await self._done.wait()
+
+
+class Answered(Generic[K, A]):
+    """The last answers, for those who come too late; the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self._answers: dict[K, A] = {}
+
+    def add(self, key: K, answer: A) -> None:
+        self._answers[key] = answer
+        if len(self._answers) > MOST_REMEMBERED:
+            del self._answers[next(iter(self._answers))]
+
+    def find(self, key: K) -> A | None:
+        return self._answers.get(key)
