@@ -10,7 +10,7 @@ import pytest
 
 from crush.errors import StoreError
 from crush.store import crush_schema, foreign
-from crush.store.change import Change, Pending, QueuedPrompt
+from crush.store.change import Change, Pending, PendingQuestion, QueuedPrompt
 from crush.store.health import examine
 from crush.store.registry import Registry
 from crush.wire.ids import RunId
@@ -21,7 +21,9 @@ from tests.store.records import (
     make_crush_database,
     message,
     permission,
+    question,
     run,
+    session,
     text,
     updated,
 )
@@ -228,6 +230,25 @@ async def test_runs_that_came_with_it_are_never_started(
     assert states == {RunId("run-live"): "interrupted", RunId("run-queued"): "interrupted"}
     assert await store.unfinished_runs() == []
     assert await store.pending() == []
+
+
+async def test_requests_that_came_with_it_and_wait_for_nobody_are_forgotten(
+    open_store: OpenStore, data_dir: str, tmp_path: os.PathLike[str]
+) -> None:
+    shipped = os.path.join(tmp_path, "shipped")
+    author = await open_store(path=shipped)
+    await author.commit(Change(sessions=[session()]))
+    stray = Pending(run_id=RunId("no run"), request=permission())
+    form = PendingQuestion(run_id=RunId("no run"), request=question())
+    await author.commit(Change(asked=[stray], questions=[form]))
+    await author.close()
+    shutil.copytree(shipped, data_dir)
+    os.unlink(os.path.join(data_dir, "crush.lock"))
+
+    store = await open_store()
+
+    assert await store.pending() == []
+    assert await store.questions() == []
 
 
 def test_the_words_of_our_own_triggers_are_known_in_every_version() -> None:

@@ -47,7 +47,11 @@ class StateFile(Generic[T]):
         try:
             return Loaded(self._read())
         except StoreError as exc:
-            return Loaded(self._empty, self._set_aside(exc.message))
+            reason = exc.message
+        try:
+            return self._set_aside()
+        except StoreError:
+            return Loaded(self._empty, f"{reason}; it does not count")
 
     def change(self, edit: Callable[[T], T]) -> None:
         """Replace the content by what `edit` makes of it. Raises StoreError if it cannot be kept."""
@@ -78,14 +82,15 @@ class StateFile(Generic[T]):
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
             raise StoreError(f"{self._path}: cannot be read: {exc}") from exc
 
-    def _set_aside(self, reason: str) -> str:
-        try:
-            make_state_dir(os.path.dirname(self._path))
-            with locked(self._path):
+    def _set_aside(self) -> Loaded[T]:
+        make_state_dir(os.path.dirname(self._path))
+        with locked(self._path):
+            try:
+                return Loaded(self._read())  # somebody has mended it meanwhile
+            except StoreError as exc:
                 self._move_away()
-        except StoreError:
-            return f"{reason}; it does not count"
-        return f"{reason}; it does not count and was renamed to {self._aside!r}"
+                aside = f"it does not count and was renamed to {self._aside!r}"
+                return Loaded(self._empty, f"{exc.message}; {aside}")
 
     @property
     def _aside(self) -> str:

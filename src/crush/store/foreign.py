@@ -66,6 +66,17 @@ def check_whole(connection: apsw.Connection, path: str) -> None:
         )
 
 
+def drop_orphans(connection: apsw.Connection) -> None:
+    """Forget requests that wait for no run: an answer to one would allow what nobody asked for.
+
+    Recovery ends those of unfinished runs; what else stands there came with the file.
+    """
+    for table in ("py_pending", "py_questions"):
+        connection.execute(
+            f"DELETE FROM {table} WHERE run_id NOT IN (SELECT id FROM py_runs WHERE completed = 0)"  # noqa: S608 - ours
+        )
+
+
 def _strange_entries(connection: apsw.Connection) -> Iterator[str]:
     rows = connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
     for name, sql in rows:

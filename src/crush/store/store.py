@@ -27,10 +27,10 @@ from crush.store.change import (
     PendingQuestion,
     Snapshot,
 )
-from crush.store.db import Database
+from crush.store.db import Database, in_transaction
 from crush.store.directory import make_private_dir, make_private_file
 from crush.store.files import FileHistory, Versions
-from crush.store.foreign import check_whole, refuse_surprises
+from crush.store.foreign import check_whole, drop_orphans, refuse_surprises
 from crush.store.lock import DirectoryLock
 from crush.store.pending import PERMISSIONS, QUESTIONS
 from crush.store.recovery import plan_recovery
@@ -88,6 +88,8 @@ class Store:
                 if not is_known:
                     check_whole(connection, path)
                 epoch = migrations.bring_up(connection, path, backups=limits.backups)
+                if not is_known:
+                    in_transaction(connection, drop_orphans)
                 return epoch, plan_recovery(connection, owner=owner, now_ms=_now_ms())
 
             database, (epoch, left) = await Database.open(path, prepare=prepare, local=local)
