@@ -44,6 +44,15 @@ def test_messages_arguments_and_tracebacks_are_without_secrets(log: Log) -> None
     assert "'wrong key [secret MINE]'" in log.text()
 
 
+def test_arguments_that_do_not_fit_are_not_shown_either(
+    log: Log, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.secrets.add(VALUES)
+    log.logger.warning("one %d", "hunter2hunter2")
+    assert log.text() == "WARNING one %d\n"
+    assert capsys.readouterr().err == ""
+
+
 def test_a_value_counts_as_long_as_one_run_has_it(log: Log) -> None:
     log.secrets.add(VALUES)
     log.secrets.add({**VALUES, "OTHER": "other-secret"})

@@ -139,6 +139,16 @@ def test_a_lock_that_nobody_gives_back_is_an_error_and_no_hang(
         counts_file(path).change(adding("a"))
 
 
+def test_a_file_never_becomes_larger_than_what_is_read_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts_file(path).change(adding("a"))
+    monkeypatch.setattr(state_file, "_MAX_BYTES", 100)
+    with pytest.raises(StoreError, match="too large"):
+        counts_file(path).change(adding("b" * 100))
+    assert counts_file(path).load().value.counts == {"a": 1}
+
+
 def test_a_change_that_cannot_be_written_leaves_what_was(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from crush import paths
+from crush.config import trusted
 from crush.config.load import Config
 from crush.config.schema import Permissions
 from crush.config.trusted import Trusted
@@ -195,13 +196,24 @@ def test_revoking_ends_trust_that_was_given_above(checkout: Checkout) -> None:
     checkout.write("crush.json", {"permissions": RULES})
     checkout.write("below/x", "")
     trust(checkout)
-    trusted = Trusted(checkout.env)
     below = checkout.load("below").what_runs
 
-    assert trusted.revoke(below)
-    assert not trusted.revoke(below)
+    assert Trusted(checkout.env).revoke(below)
+    assert not Trusted(checkout.env).revoke(below)
     assert not is_trusted(checkout, "below")
     assert not is_trusted(checkout)
+
+
+def test_the_record_does_not_grow_without_end(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trusted, "MOST_PROJECTS", 2)
+    checkout.write("crush.json", {"permissions": RULES})
+    names = ("a", "b", "c")
+    for name in names:
+        checkout.write(f"{name}/x", "")
+        trust(checkout, name)
+    assert [is_trusted(checkout, name) for name in names] == [False, True, True]
 
 
 @pytest.mark.parametrize("kind", ["huge", "binary", "pipe", "directory", "dangling"])

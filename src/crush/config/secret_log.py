@@ -43,7 +43,7 @@ class SecretFilter(logging.Filter):
         try:
             text = record.getMessage()
         except (TypeError, ValueError, KeyError):
-            return True  # its handler reports a message whose arguments do not fit
+            text = str(record.msg)  # the handler would report the misfit with all arguments
         record.msg, record.args = hide(text), None
         if record.exc_info and not record.exc_text:
             record.exc_text = self._formatter.formatException(record.exc_info)

@@ -27,7 +27,7 @@ _PLACEHOLDER = re.compile(
     r"(?i)postgres(ql)?|passw[o0]rd[0-9]*|change-?me|development|disabled|localhost|required"
     r"|undefined|test-?test|1234567890?|123456789|x{8,}|\*{8,}"
 )
-_HEADER = re.compile(r"(?i)(.*-)?(authorization|api-?key|auth|access)")
+_HEADER = re.compile(r"(?i)(.*-)?(authorization|api-?key|auth|access|cookie)")
 _BOUNDARY = re.compile(r"-----(BEGIN|END) [A-Z ]*-----")
 _BASE64_BYTES = 3  # become four characters
 _HEAD = 4

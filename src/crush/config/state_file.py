@@ -64,7 +64,10 @@ class StateFile(Generic[T]):
                 before = self._empty
             after = edit(before)
             if after != before:
-                self._replace(msgspec.json.format(msgspec.json.encode(after), indent=1))
+                data = msgspec.json.format(msgspec.json.encode(after), indent=1)
+                if len(data) > _MAX_BYTES:  # it would not be read again
+                    raise StoreError(f"{self._path}: would become too large")
+                self._replace(data)
 
     def _read(self) -> T:
         try:

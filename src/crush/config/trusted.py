@@ -16,6 +16,9 @@ from crush.config.state_file import Loaded, StateFile
 from crush.config.what_runs import Item, WhatRuns, directories_up
 
 
+MOST_PROJECTS = 1000
+
+
 class Trust(Struct, frozen=True, kw_only=True):
     """One decision of the user: what it was about, when, and of which directory."""
 
@@ -69,7 +72,12 @@ class Trusted:
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             items=now.items,
         )
-        self._file.change(lambda r: _Records({**r.projects, directory.path: trust}))
+
+        def edit(records: _Records) -> _Records:
+            others = _without(records.projects, {directory.path})
+            return _Records(dict([*others.items(), (directory.path, trust)][-MOST_PROJECTS:]))
+
+        self._file.change(edit)
 
     def revoke(self, now: WhatRuns) -> bool:
         """Trust nothing here any more; whether something was trusted. Raises StoreError."""
