@@ -15,7 +15,6 @@ from crush.config.real_directory import RealDirectory
 from crush.config.state_file import Loaded, StateFile
 from crush.config.what_runs import Item, WhatRuns, directories_up
 
-
 MOST_PROJECTS = 1000
 
 
