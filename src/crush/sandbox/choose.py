@@ -9,6 +9,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from msgspec import Struct
 
 from crush.errors import CrushError
 from crush.paths import home
+from crush.sandbox.child import signal_group
 from crush.sandbox.fence import Fence
 from crush.sandbox.sandbox import Sandbox
 from crush.sandbox.walls import available_walls
@@ -99,7 +101,15 @@ async def _run_probe(sandbox: Sandbox, stage: _Stage) -> str:
             stdout=fd,
             stderr=fd,
         )
-        await child.wait()
+        try:
+            await child.wait()
+        finally:
+            with anyio.CancelScope(
+                shield=True
+            ):  # a server that leaves at once leaves nothing behind
+                if child.returncode is None:
+                    signal_group(child.pid, signal.SIGKILL)
+                    await child.wait()
         return os.pread(fd, 4096, 0).decode(errors="replace")
     finally:
         os.close(fd)
