@@ -46,8 +46,8 @@ async def tell(
     return told
 
 
-async def answer(client: ClassicClient, request: Event, action: str, **more: object) -> bool:
-    return bool((await tell(client, request, action, **more))["resolved"])
+async def answer(client: ClassicClient, request: Event, action: str, *, feedback: str = "") -> bool:
+    return bool((await tell(client, request, action, feedback=feedback))["resolved"])
 
 
 async def test_a_granted_call_runs(site: Site) -> None:
