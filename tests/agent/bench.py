@@ -12,7 +12,9 @@ from anyio.abc import TaskGroup
 
 from crush.agent.project import Order, Project
 from crush.agent.prompt import load_prompts
+from crush.agent.setup import Setup
 from crush.config.schema import ToolLimits
+from crush.config.secret_log import SecretFilter
 from crush.config.settings import ChosenModel, ProviderSettings
 from crush.permissions.defaults import mode_rules
 from crush.permissions.known_commands import KnownCommands
@@ -64,6 +66,7 @@ class Bench:
         }
         self.prompts = load_prompts()
         self.busy: list[bool] = []
+        self.secrets: dict[str, str] = {}
         self._tasks: TaskGroup = anyio.create_task_group()
 
     async def __aenter__(self) -> Self:
@@ -78,6 +81,8 @@ class Bench:
             tools=self.tools,
             known_commands=cache(KnownCommands.load),
             find_sandbox=no_sandbox,
+            log_path=os.path.join(self.cwd, "server.log"),
+            log_secrets=SecretFilter(),
             prompts=self.prompts,
             build_provider=lambda model: self.providers.get(model.info.id, self.provider),
             tasks=self._tasks,
@@ -124,13 +129,20 @@ class Bench:
             model=model or chosen(),
             cwd=self.cwd,
             env={},
-            hidden=frozenset(),
-            notices=(),
             umask=0o022,
             mode=mode,
             read_only=read_only,
-            rules=mode_rules(mode, read_only=read_only, root=self.cwd),
-            limits=ToolLimits(),
+            setup=Setup(
+                rules=mode_rules(mode, read_only=read_only, root=self.cwd),
+                limits=ToolLimits(),
+                left_out=frozenset(),
+                hidden=frozenset(),
+                secrets=self.secrets,
+                client_env={"HOME": os.path.join(self.cwd, "home")},
+                notices=(),
+                loaded=(),
+                missing=(),
+            ),
             detached=True,
             steers=steers,
             max_steps=max_steps,

@@ -37,15 +37,15 @@ def build(tmp_path: Path) -> Build:
             providers=["anthropic", "local"],
             mode="workspace",
             read_only=True,
-            rules=[
-                Rule("deny", "write", "/**", "mode", "the run is read-only"),
-                Rule("allow", "command", f"curl -H {SECRET} *", "user"),
-            ],
             tools=["view", "bash"],
             notices=["crush.json: env is left out"],
         )
         return RunFacts(
             about=about,
+            rules=lambda: [
+                Rule("deny", "write", "/**", "mode", "the run is read-only"),
+                Rule("allow", "command", f"curl -H {SECRET} *", "user"),
+            ],
             sandbox=lambda: "bubblewrap",
             log_path=str(tmp_path / "stderr.log"),
             hide=hide,

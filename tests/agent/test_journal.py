@@ -7,6 +7,7 @@ from crush.agent.feed import Piece
 from crush.agent.files import SessionFiles
 from crush.agent.journal import Journal
 from crush.agent.live_output import LiveOutput
+from crush.config.secret_values import Secrets
 from crush.errors import StoreError
 from crush.store.change import Change
 from crush.wire.events import RunComplete
@@ -130,7 +131,7 @@ async def test_the_end_writes_everything_that_is_left_and_comes_last(bench: Benc
     journal = await _journal(bench)
     draft = Draft(journal, model="m", provider="p")
     draft.text("words")
-    output = LiveOutput(journal, ToolCallId("c"))
+    output = LiveOutput(journal, ToolCallId("c"), secrets=Secrets({}))
     output.grow("seen by nobody")
     output.end()
     draft.finish("end_turn")

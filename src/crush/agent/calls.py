@@ -19,6 +19,7 @@ from crush.agent.gate import Gate
 from crush.agent.journal import Journal
 from crush.agent.live_output import LiveOutput
 from crush.agent.whole_messages import result_message
+from crush.config.secret_values import Secrets
 from crush.errors import ToolError
 from crush.providers.base import ToolCallReady
 from crush.tools.base import AnyTool, ToolContext, ToolResult
@@ -58,6 +59,7 @@ class CallRunner:
         gate: Gate,
         fencing: Fencing,
         journal: Journal,
+        secrets: Secrets,
         tasks: TaskGroup,
     ) -> None:
         self._tools = tools
@@ -65,6 +67,7 @@ class CallRunner:
         self._gate = gate
         self._fencing = fencing
         self._journal = journal
+        self._secrets = secrets
         self._tasks = tasks
         self._reading = anyio.CapacityLimiter(READS_AT_ONCE)
         self._calls: list[_Call] = []
@@ -146,16 +149,38 @@ class CallRunner:
         """What the call returns; failure of any kind becomes a result that the model can read."""
         name = call.event.name
         try:
-            part = _part(call, await self._result(call))
+            part = self._part(call, await self._result(call))
             codec.encode(part)  # what cannot be written must not take the turn with it
         except ToolError as exc:
-            part = _part(call, _failure(exc.message))
+            part = self._part(call, _failure(exc.message))
         except Exception:
             log.exception("tool %s failed", name)
-            part = _part(
+            part = self._part(
                 call, _failure(f"{name} failed for a reason inside crush; see `crush logs`.")
             )
         return part
+
+    def _check_placeholders(self, text: str) -> None:
+        """What a model was shown in the place of a secret must not be written back as its value."""
+        for name in self._secrets.names:
+            if f"[secret {name}]" in text:
+                raise ToolError(
+                    f"The text contains [secret {name}], which stands for a value that you do not "
+                    "see. Use edit, and leave that part of the file out of both strings."
+                )
+
+    def _part(self, call: _Call, result: ToolResult) -> ResultPart:
+        """What the model and everybody else gets to see: without the values of secrets."""
+        hide = self._secrets.hide
+        return ResultPart(
+            tool_call_id=call.event.id,
+            name=call.event.name,
+            content=hide(result.content),
+            data=result.data,
+            mime_type=result.mime_type,
+            metadata=hide(result.metadata_json()),
+            is_error=result.is_error,
+        )
 
     async def _result(self, call: _Call) -> ToolResult:
         if self.stopped:
@@ -167,7 +192,7 @@ class CallRunner:
             args = call.tool.parse(call.event.input)
         except (msgspec.DecodeError, RecursionError) as exc:
             return _failure(f"The arguments of {call.event.name} are not valid: {exc}.")
-        output = LiveOutput(self._journal, ToolCallId(call.event.id))
+        output = LiveOutput(self._journal, ToolCallId(call.event.id), secrets=self._secrets)
         try:
             return await self._permitted(call, call.tool, args, output)
         finally:
@@ -187,6 +212,8 @@ class CallRunner:
         judged = await anyio.to_thread.run_sync(
             lambda: self._gate.judge(tool.tool.needs(args, context))
         )
+        if any(item.need.kind == "write" for item in judged):
+            self._check_placeholders(call.event.input)
         verdict = await self._gate.check(call.event.id, judged)
         if not verdict.allowed:
             self.stopped = self.stopped or verdict.stop
@@ -213,18 +240,6 @@ async def _wait(calls: Sequence[_Call]) -> None:
 
 def _failure(text: str) -> ToolResult:
     return ToolResult(content=text, is_error=True)
-
-
-def _part(call: _Call, result: ToolResult) -> ResultPart:
-    return ResultPart(
-        tool_call_id=call.event.id,
-        name=call.event.name,
-        content=result.content,
-        data=result.data,
-        mime_type=result.mime_type,
-        metadata=result.metadata_json(),
-        is_error=result.is_error,
-    )
 
 
 def _cut_off(call: ToolCall, why: str) -> ResultPart:

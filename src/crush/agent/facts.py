@@ -24,7 +24,6 @@ class About(Struct, frozen=True, kw_only=True):
         read_at: when, in Unix seconds; what changed since counts from the next prompt on.
         models: `provider/model` by kind: `large`, `small`.
         providers: ids of those that could be used.
-        rules: all of the run, before anything is granted.
         tools: names of those that the model has.
         notices: what the user was told about the configuration.
     """
@@ -38,7 +37,6 @@ class About(Struct, frozen=True, kw_only=True):
     providers: Sequence[str]
     mode: Mode
     read_only: bool
-    rules: Sequence[Rule]
     tools: Sequence[str]
     notices: Sequence[str]
 
@@ -46,7 +44,7 @@ class About(Struct, frozen=True, kw_only=True):
 class RunFacts:
     """The facts of one run.
 
-    `sandbox` says what commands are fenced with, and may block; `hide` takes known secrets out of a
+    `rules` are those of the run and may block; `sandbox` says what commands are fenced with, and may block; `hide` takes known secrets out of a
     text.
     """
 
@@ -54,11 +52,13 @@ class RunFacts:
         self,
         *,
         about: About,
+        rules: Callable[[], Sequence[Rule]],
         sandbox: Callable[[], str],
         log_path: str,
         hide: Callable[[str], str],
     ) -> None:
         self._about = about
+        self._rules = rules
         self._sandbox = sandbox
         self._log_path = log_path
         self._hide = hide
@@ -80,7 +80,7 @@ class RunFacts:
             "notices": about.notices,
             "models": [f"{kind}: {name}" for kind, name in about.models.items()],
             "providers": about.providers,
-            "permissions": [*_permissions(about), f"sandbox: {self._sandbox()}"],
+            "permissions": [*_permissions(about, self._rules()), f"sandbox: {self._sandbox()}"],
             "tools": [", ".join(about.tools)],
         }
         return self._hide(clean_text("\n\n".join(_section(*item) for item in sections.items())))
@@ -98,9 +98,9 @@ def _is_new(path: str, read_at: float) -> bool:
         return False
 
 
-def _permissions(about: About) -> Iterator[str]:
+def _permissions(about: About, rules: Sequence[Rule]) -> Iterator[str]:
     yield f"mode: {about.mode}{', read-only' if about.read_only else ''}"
-    for rule in about.rules:
+    for rule in rules:
         yield f"{rule.effect} {rule.text} ({rule.reason or rule.source})"
 
 

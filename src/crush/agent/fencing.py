@@ -4,7 +4,7 @@ Only runs in mode `workspace` have one. In `ask` a person sees every command, in
 """
 
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 import anyio
 import anyio.to_thread
@@ -19,7 +19,10 @@ FindSandbox = Callable[[], Awaitable[Sandbox]]
 
 
 class Fencing:
-    """Answers whether, and with which limits, commands of this run can be fenced."""
+    """Answers whether, and with which limits, commands of this run can be fenced.
+
+    `rules` are all of the run, and may block.
+    """
 
     def __init__(
         self,
@@ -29,7 +32,7 @@ class Fencing:
         cwd: str,
         tmp: str,
         env: Mapping[str, str],
-        rules: Sequence[Rule],
+        rules: Callable[[], Sequence[Rule]],
     ) -> None:
         self._find_sandbox = find_sandbox
         self._mode = mode
@@ -41,7 +44,13 @@ class Fencing:
         self._found = False
         self._fence: Fence | None = None
         self._mounts = False
+        self._admit: Callable[[str], None] | None = None
         self.remedy = ""
+
+    def admit(self, path: str) -> None:
+        """Somebody allowed this protected path to be made: it is no doing of a command."""
+        if self._admit is not None:
+            self._admit(path)
 
     async def mounted(self) -> Fence | None:
         """The fence if the session's directory is `/tmp` in it: then file tools see that one too."""
@@ -61,33 +70,30 @@ class Fencing:
     async def _look(self) -> Fence | None:
         sandbox = await self._find_sandbox()
         self.remedy = sandbox.remedy
-        if sandbox.kind == "none":
+        if sandbox.kind == "none" or not sandbox.can_fence(self._cwd):
             return None
+        self._admit = sandbox.admit
         self._mounts = sandbox.kind == "bubblewrap"
-        network = sandbox.can_open_network and any(
-            rule.kind == "host" and rule.pattern == "*" for rule in self._allowed()
-        )
-        return await anyio.to_thread.run_sync(
-            lambda: make_fence(
-                cwd=self._cwd,
-                session_tmp=self._tmp,
-                home=paths.home(self._env),
-                rules_writable=self._writable(),
-                network=network,
-            )
+        return await anyio.to_thread.run_sync(self._make, sandbox)
+
+    def _make(self, sandbox: Sandbox) -> Fence:
+        allowed = [r for r in self._rules() if r.effect == "allow" and r.is_written]
+        opens = any(rule.kind == "host" and rule.pattern == "*" for rule in allowed)
+        return make_fence(
+            cwd=self._cwd,
+            session_tmp=self._tmp,
+            home=paths.home(self._env),
+            rules_writable=[*_writable(allowed, home=paths.home(self._env))],
+            network=opens and sandbox.can_open_network,
         )
 
-    def _writable(self) -> list[str]:
-        """Whole directories that somebody allowed to write to."""
-        found = []
-        for rule in self._allowed():
-            directory = rule.pattern.removesuffix("/**")
-            if rule.kind == "write" and directory != rule.pattern:
-                if directory.startswith("~/"):
-                    directory = paths.home(self._env) + directory[1:]
-                if os.path.isabs(directory):
-                    found.append(directory)
-        return found
 
-    def _allowed(self) -> list[Rule]:
-        return [rule for rule in self._rules if rule.effect == "allow" and rule.is_written]
+def _writable(allowed: Sequence[Rule], *, home: str) -> Iterator[str]:
+    """Whole directories that somebody allowed to write to."""
+    for rule in allowed:
+        directory = rule.pattern.removesuffix("/**")
+        if rule.kind == "write" and directory != rule.pattern:
+            if directory.startswith("~/"):
+                directory = home + directory[1:]
+            if os.path.isabs(directory):
+                yield directory

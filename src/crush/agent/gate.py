@@ -5,7 +5,7 @@ What no rule and no person allowed may still run where a fence bounds it: in mod
 """
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -13,7 +13,7 @@ from msgspec import Struct
 from crush.agent.fencing import Fencing
 from crush.agent.journal import Journal
 from crush.agent.waiting import PersonWait
-from crush.permissions.broker import Broker, Remember
+from crush.permissions.broker import Answer, Broker, Remember
 from crush.permissions.decision import Decision
 from crush.permissions.judge import Judge
 from crush.permissions.rule_text import parse_rule
@@ -71,6 +71,8 @@ class Gate:
         journal: Journal,
         waiting: PersonWait,
         remember: Remember,
+        audit: Callable[[PermissionRequest, Answer], Awaitable[None]],
+        hide: Callable[[str], str],
         can_ask: Callable[[], bool],
     ) -> None:
         self._build_judge = build_judge
@@ -80,6 +82,8 @@ class Gate:
         self._journal = journal
         self._waiting = waiting
         self._remember = remember
+        self._audit = audit
+        self._hide = hide
         self._can_ask = can_ask
 
     def judge(self, needs: Sequence[Need]) -> list[Judged]:
@@ -129,6 +133,10 @@ class Gate:
         decision = self._judge.judge(need, more=_session_rules(rules))
         return decision.effect == "allow" and _is_explicit(decision)
 
+    def _is_showable(self, offer: Sequence[str]) -> bool:
+        """A rule that holds a secret would be kept in a file, and shown."""
+        return all(self._hide(text) == text for text in offer)
+
     def _deny(self, call_id: str, item: Judged) -> Verdict:
         rule = item.decision.rule
         is_mode = rule is None or rule.source == "mode"
@@ -152,7 +160,7 @@ class Gate:
             return Verdict(allowed=True, fence=await self._fencing.fence(), only_reads=True)
         if self._broker.remembered(self._journal.run.session_id, need):
             return ALLOWED
-        if runs and not decision.is_explicit_ask:
+        if runs and not (decision.is_explicit_ask or _names_secrets(decision)):
             fence = await self._fencing.fence()
             if fence is not None:
                 return Verdict(allowed=True, fence=fence)
@@ -185,7 +193,7 @@ class Gate:
             params=params_object(need.params),
             path=need.directory,
             reason=item.decision.reason,
-            offers=[list(offer) for offer in item.decision.offers],
+            offers=[list(offer) for offer in item.decision.offers if self._is_showable(offer)],
         )
         with self._waiting.one_call():
             await self._journal.flush()  # the call is known before it is asked about
@@ -196,7 +204,11 @@ class Gate:
                 covers=self._covers,
                 remember=self._remember,
             )
+        if answer.by not in {"timeout", "turn"}:
+            await self._audit(request, answer)
         if answer.outcome in {"allow", "allow_session", "allow_always"}:
+            if need.kind == "write":
+                self._fencing.admit(need.target)
             return ALLOWED
         self._count()
         if answer.by == "timeout":
@@ -243,3 +255,11 @@ def _is_explicit(decision: Decision) -> bool:
     if rule is not None and (rule.is_written or rule.source == "mode"):
         return True
     return any(_is_explicit(part) for part in decision.parts)
+
+
+def _names_secrets(decision: Decision) -> bool:
+    """Whether it asks because keys lie where it reads: a fence does not keep those from the model."""
+    rule = decision.rule
+    if decision.effect == "ask" and rule is not None and rule.kind == "read":
+        return True
+    return any(map(_names_secrets, decision.parts))

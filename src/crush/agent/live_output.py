@@ -2,14 +2,16 @@
 
 from crush.agent.feed import GrowingText
 from crush.agent.journal import Journal
+from crush.config.secret_values import HiddenStream, Secrets
 from crush.wire.ids import ToolCallId
 
 
 class LiveOutput:
     """The output of one call, from its start to `end`."""
 
-    def __init__(self, journal: Journal, call_id: ToolCallId) -> None:
+    def __init__(self, journal: Journal, call_id: ToolCallId, *, secrets: Secrets) -> None:
         self._journal = journal
+        self._hidden = HiddenStream(secrets)
         self._text = GrowingText(
             kind="tool_output",
             owner=call_id,
@@ -21,7 +23,8 @@ class LiveOutput:
         journal.begin(self._text)
 
     def grow(self, piece: str) -> None:
-        self._journal.feed.grow(self._text, piece)
+        if shown := self._hidden.feed(piece):
+            self._journal.feed.grow(self._text, shown)
 
     def end(self) -> None:
         """What nobody has read by now is not shown any more: the result has it."""

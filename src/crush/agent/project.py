@@ -22,17 +22,18 @@ from crush.agent.fencing import FindSandbox
 from crush.agent.pending import StoredPending
 from crush.agent.prompt import Prompts
 from crush.agent.prompted import Prompted
+from crush.agent.questions import Questions
 from crush.agent.session_actor import CutReason, SessionActor
+from crush.agent.setup import Setup
 from crush.agent.titles import title_from
 from crush.agent.tooling import Toolbox
 from crush.agent.turn import Workshop
 from crush.agent.whole_messages import started_events, user_message
-from crush.config.schema import ToolLimits
+from crush.config.secret_log import SecretFilter
 from crush.config.settings import ChosenModel
 from crush.errors import ConflictError, NotFoundError, UsageError
 from crush.permissions.broker import Broker
 from crush.permissions.known_commands import KnownCommands
-from crush.permissions.rules import Rule
 from crush.providers.base import Provider
 from crush.store.change import Acceptance, Change, QueuedPrompt
 from crush.store.store import Store
@@ -62,17 +63,14 @@ class Order(Struct, frozen=True, kw_only=True):
     model: ChosenModel
     cwd: str
     env: Mapping[str, str]
-    hidden: frozenset[str]
     umask: int
     mode: Mode
     read_only: bool
-    rules: Sequence[Rule]
-    limits: ToolLimits
+    setup: Setup
     detached: bool
     steers: bool
     max_steps: int
     timeout_s: float
-    notices: Sequence[str]
     run_id: RunId
     anonymous: bool
     idempotency_key: str
@@ -89,6 +87,8 @@ class Project:
         tools: Mapping[str, AnyTool],
         known_commands: Callable[[], KnownCommands],
         find_sandbox: FindSandbox,
+        log_path: str,
+        log_secrets: SecretFilter,
         prompts: Prompts,
         build_provider: Callable[[ChosenModel], Provider],
         tasks: TaskGroup,
@@ -100,6 +100,7 @@ class Project:
         self.broker = Broker(
             pending=StoredPending(store=store, feed=self.feed), answer_within_s=ANSWER_WITHIN_S
         )
+        self.questions = Questions(store=store, feed=self.feed, answer_within_s=ANSWER_WITHIN_S)
         self.jobs = Jobs(
             directory=paths.sessions_tmp(os.environ), tasks=tasks, publish=self._tell_of_job
         )
@@ -108,10 +109,13 @@ class Project:
             toolbox=Toolbox(
                 store=store,
                 broker=self.broker,
+                questions=self.questions,
                 tools=tools,
                 jobs=self.jobs,
                 known_commands=known_commands,
                 find_sandbox=find_sandbox,
+                log_path=log_path,
+                log_secrets=log_secrets,
             ),
             prompts=prompts,
             build_provider=build_provider,
@@ -185,13 +189,10 @@ class Project:
             model=order.model,
             cwd=order.cwd,
             env=order.env,
-            hidden=order.hidden,
             umask=order.umask,
-            rules=order.rules,
-            limits=order.limits,
+            setup=order.setup,
             max_steps=order.max_steps,
             timeout_s=order.timeout_s,
-            notices=order.notices,
             can_ask=lambda: self.feed.can_answer(session_id),
         )
         if actor is not None:

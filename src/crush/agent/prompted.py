@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
-from crush.config.schema import ToolLimits
+from crush.agent.setup import Setup
 from crush.config.settings import ChosenModel
-from crush.permissions.rules import Rule
 from crush.wire.messages import Run
 from crush.wire.parts import Part
 
@@ -20,8 +19,6 @@ class Prompted(Struct, frozen=True, kw_only=True):
         stored: whether the user message was stored with the acceptance; a queued one is not.
         steers: a running turn may take it up before its next step (a prompt without a run id).
         env: the asking client's; never stored or logged.
-        hidden: names of variables that its tools do not see.
-        notices: sentences that the user should see before the turn begins.
         can_ask: whether a client that can answer follows the session now.
     """
 
@@ -32,11 +29,8 @@ class Prompted(Struct, frozen=True, kw_only=True):
     model: ChosenModel
     cwd: str
     env: Mapping[str, str]
-    hidden: frozenset[str]
     umask: int
-    rules: Sequence[Rule]
-    limits: ToolLimits
+    setup: Setup
     max_steps: int
     timeout_s: float
-    notices: Sequence[str]
     can_ask: Callable[[], bool]

@@ -14,7 +14,7 @@ from crush.agent.journal import Journal
 from crush.agent.loop import Loop, TurnEnd
 from crush.agent.prompt import Prompts, fill, surroundings
 from crush.agent.prompted import Prompted
-from crush.agent.tooling import Toolbox, call_runner
+from crush.agent.tooling import Toolbox, call_runner, tools_of
 from crush.config.settings import ChosenModel
 from crush.errors import LimitError
 from crush.providers.base import ModelRequest, Provider, ToolSpec, Usage, UserTurn
@@ -57,6 +57,10 @@ class Turn:
     async def run(self) -> None:
         """Until the model is done. Raises LimitError at a ceiling, CrushError when it fails."""
         prompted = self._prompted
+        with self._workshop.toolbox.log_secrets.keeping_out(prompted.setup.secrets):
+            await self._run_in_time(prompted)
+
+    async def _run_in_time(self, prompted: Prompted) -> None:
         if not prompted.timeout_s:
             end = await self._work()
         else:
@@ -76,16 +80,21 @@ class Turn:
     async def _work(self) -> TurnEnd:
         run = self._journal.run
         small = [CHATS_ONLY] if self._prompted.model.small else []
-        for text in (*self._prompted.notices, *small):
+        for text in (*self._prompted.setup.notices, *small):
             self._journal.note(Notice(session_id=run.session_id, run_id=run.id, text=text))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._journal.keep_flushing)
+            tools = tools_of(self._workshop.toolbox, self._prompted)
             self._calls = await call_runner(
-                self._workshop.toolbox, prompted=self._prompted, journal=self._journal, tasks=tasks
+                self._workshop.toolbox,
+                tools=tools,
+                prompted=self._prompted,
+                journal=self._journal,
+                tasks=tasks,
             )
             self._loop = Loop(
                 provider=self._workshop.build_provider(self._prompted.model),
-                request=await self._request(),
+                request=await self._request(tuple(map(_spec, tools.values()))),
                 provider_id=self._prompted.model.provider.id,
                 journal=self._journal,
                 calls=self._calls,
@@ -96,7 +105,7 @@ class Turn:
             tasks.cancel_scope.cancel()
         return end
 
-    async def _request(self) -> ModelRequest:
+    async def _request(self, tools: tuple[ToolSpec, ...]) -> ModelRequest:
         model = self._prompted.model
         session = await self._workshop.store.session(self._journal.run.session_id)
         messages = await self._workshop.store.messages(session.id)
@@ -110,9 +119,7 @@ class Turn:
                     prompts.small if model.small else prompts.coder, place
                 ),  # a prefix is the adapter's to add
                 turns=turns_from(messages, summary_message_id=session.summary_message_id),
-                tools=()
-                if model.small
-                else tuple(map(_spec, self._workshop.toolbox.tools.values())),
+                tools=tools,
                 max_tokens=model.selected.max_tokens or model.info.default_max_tokens,
                 temperature=model.selected.temperature,
                 top_p=model.selected.top_p,

@@ -81,6 +81,7 @@ class Options(Struct, frozen=True, kw_only=True):
     disable_auto_summarize: bool = False
     disable_default_providers: bool = False
     disabled_tools: list[str] = []
+    enabled_tools: list[str] = []
     tui: TuiOptions = TuiOptions()
 
 

@@ -3,7 +3,8 @@
 import logging
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from typing_extensions import override
 
@@ -19,6 +20,15 @@ class SecretFilter(logging.Filter):
         self._uses: Counter[tuple[str, str]] = Counter()
         self._secrets = Secrets({})
         self._formatter = logging.Formatter()
+
+    @contextmanager
+    def keeping_out(self, values: Mapping[str, str]) -> Iterator[None]:
+        """For as long as a run with these values lives."""
+        self.add(values)
+        try:
+            yield
+        finally:
+            self.remove(values)
 
     def add(self, values: Mapping[str, str]) -> None:
         """A run with these has begun."""

@@ -123,6 +123,11 @@ class Secrets:
             spelling[:length] for spelling in self._spellings for length in range(1, _HEAD + 1)
         )
 
+    @property
+    def names(self) -> frozenset[str]:
+        """What is shown for the values."""
+        return frozenset(self._names.values())
+
     def hide(self, text: str) -> str:
         """The text with `[secret NAME]` for each value in it."""
         return _replaced(self.find(text), text, 0, len(text))[0]

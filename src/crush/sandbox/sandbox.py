@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import anyio.to_thread
 
 from crush import paths
+from crush.permissions.rules import is_within
 from crush.sandbox.aftermath import put_right
 from crush.sandbox.caches import toolchain_caches
 from crush.sandbox.child import FencedChild
@@ -77,6 +78,10 @@ class Sandbox:
         """
         if self._wall is not None and child.returncode is None:
             self._wall.signal(child.pid, number)
+
+    def can_fence(self, root: str) -> bool:
+        """Whether a workspace can be fenced: not where crush keeps its own things, nor everything."""
+        return root != os.sep and not any(is_within(root, path) for path in self._hidden)
 
     def admit(self, path: str) -> None:
         """Somebody allowed `path` to be made: it is not taken for the doing of a command."""

@@ -290,6 +290,7 @@ async def _compose(
 ) -> "Services":
     """The object graph of a server; what has a life of its own ends with `stack`."""
     from crush.agent.prompt import load_prompts  # noqa: PLC0415
+    from crush.config.secret_log import SecretFilter  # noqa: PLC0415
     from crush.permissions.known_commands import KnownCommands  # noqa: PLC0415
     from crush.providers.local import LocalModels, worker_command  # noqa: PLC0415 - after readiness
     from crush.providers.registry import HttpPool, build_provider  # noqa: PLC0415
@@ -316,6 +317,9 @@ async def _compose(
     )
     grace_s = detach_grace_s(os.environ)
     hidden = await anyio.to_thread.run_sync(own_places, host, directory, os.environ)
+    log_secrets = SecretFilter()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(log_secrets)
     sandbox = SandboxOnce(lambda: find_sandbox(os.environ, hidden=hidden))
     projects = Projects(
         registry=registry,
@@ -323,6 +327,8 @@ async def _compose(
         tools={tool.name: tool for tool in core_tools(sandbox=sandbox)},
         known_commands=cache(KnownCommands.load),
         find_sandbox=sandbox,
+        log_path=os.path.join(directory, "stderr.log"),
+        log_secrets=log_secrets,
         prompts=load_prompts(),
         build_provider=lambda model: build_provider(model.provider, pool=pool, models=models),
         tasks=tasks,

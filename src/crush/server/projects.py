@@ -11,6 +11,7 @@ from anyio.abc import TaskGroup
 from crush.agent.fencing import FindSandbox
 from crush.agent.project import Project
 from crush.agent.prompt import Prompts
+from crush.config.secret_log import SecretFilter
 from crush.config.settings import ChosenModel
 from crush.errors import ClosingError
 from crush.permissions.known_commands import KnownCommands
@@ -46,6 +47,8 @@ class Projects:
         tools: Mapping[str, AnyTool],
         known_commands: Callable[[], KnownCommands],
         find_sandbox: FindSandbox,
+        log_path: str,
+        log_secrets: SecretFilter,
         prompts: Prompts,
         build_provider: Callable[[ChosenModel], Provider],
         tasks: TaskGroup,
@@ -56,6 +59,8 @@ class Projects:
         self._tools = tools
         self._known_commands = known_commands
         self._find_sandbox = find_sandbox
+        self._log_path = log_path
+        self._log_secrets = log_secrets
         self._prompts = prompts
         self._build_provider = build_provider
         self._tasks = tasks
@@ -120,6 +125,8 @@ class Projects:
             tools=self._tools,
             known_commands=self._known_commands,
             find_sandbox=self._find_sandbox,
+            log_path=self._log_path,
+            log_secrets=self._log_secrets,
             prompts=self._prompts,
             build_provider=self._build_provider,
             tasks=self._tasks,

@@ -14,15 +14,18 @@ from anyio.abc import TaskGroup
 
 from crush.agent.feed import Subscription
 from crush.agent.project import Order, Project
+from crush.agent.setup import Setup
 from crush.config.choose import choose_model
+from crush.config.discovery import project_files, user_files
 from crush.config.load import Config, load_config
 from crush.config.secret_names import secret_names
+from crush.config.secret_values import secret_values
 from crush.config.settings import ChosenModel
 from crush.errors import UsageError
 from crush.permissions.defaults import rules_for
 from crush.permissions.rule_text import env_passes, rules_from
-from crush.permissions.rules import Rule
 from crush.server.workspaces import Workspace
+from crush.tools.registry import OFF_BY_DEFAULT
 from crush.wire.ids import RunId, SessionId
 from crush.wire.messages import Mode, Session
 from crush.wire.parts import Binary, BinaryPart, Part, Text, TextPart
@@ -35,23 +38,51 @@ class Place:
     Raises ConfigError for a rule that cannot be read.
     """
 
-    __slots__ = ("_project", "_user", "config", "cwd", "env", "hidden", "model")
+    __slots__ = (
+        "_client_env",
+        "_files",
+        "_hidden",
+        "_project",
+        "_secrets",
+        "_user",
+        "config",
+        "cwd",
+        "env",
+        "model",
+    )
 
     def __init__(
-        self, *, cwd: str, config: Config, model: ChosenModel, env: Mapping[str, str]
+        self, *, cwd: str, config: Config, model: ChosenModel, client_env: Mapping[str, str]
     ) -> None:
+        env = {**client_env, **config.env}
         self.cwd = cwd
         self.config = config
         self.model = model
         self.env = env
+        self._client_env = client_env
         self._user = rules_from(config.permissions, source="user")
         self._project = rules_from(config.project_permissions, source="project")
-        self.hidden = secret_names(config, env, passed=env_passes([*self._user, *self._project]))
+        passed = env_passes([*self._user, *self._project])
+        self._hidden = secret_names(config, env, passed=passed)
+        self._secrets = secret_values(config, env, model.provider)
+        self._files = (*user_files(cwd, env), *project_files(cwd))
 
-    def rules(self, mode: Mode, *, read_only: bool) -> tuple[Rule, ...]:
-        """All rules of a run here, but those that are granted."""
-        return rules_for(
-            mode, read_only=read_only, root=self.cwd, user=self._user, project=self._project
+    def setup(self, mode: Mode, *, read_only: bool) -> Setup:
+        """What holds for a run here, but for what is granted."""
+        config = self.config
+        off = OFF_BY_DEFAULT - frozenset(config.options.enabled_tools)
+        return Setup(
+            rules=rules_for(
+                mode, read_only=read_only, root=self.cwd, user=self._user, project=self._project
+            ),
+            limits=config.tools,
+            left_out=off | frozenset(config.options.disabled_tools),
+            hidden=self._hidden,
+            secrets=self._secrets,
+            client_env=self._client_env,
+            notices=config.notices,
+            loaded=config.files,
+            missing=[path for path in self._files if path not in config.files],
         )
 
 
@@ -78,7 +109,7 @@ async def find_place(
         chosen = choose_model(config, env, wanted=model)
         if small_model:
             choose_model(config, env, wanted=small_model, kind="small")
-        return Place(cwd=cwd, config=config, model=chosen, env={**env, **config.env})
+        return Place(cwd=cwd, config=config, model=chosen, client_env=env)
 
     return await anyio.to_thread.run_sync(look)
 
@@ -91,17 +122,14 @@ def order_from(start: StartRun, place: Place, session: Session | None, *, key: s
         model=place.model,
         cwd=place.cwd,
         env=place.env,
-        hidden=place.hidden,
         umask=start.umask,
         mode=start.mode,
         read_only=start.read_only,
-        rules=place.rules(start.mode, read_only=start.read_only),
-        limits=place.config.tools,
+        setup=place.setup(start.mode, read_only=start.read_only),
         detached=start.detach,
         steers=False,
         max_steps=start.max_steps,
         timeout_s=start.timeout_s,
-        notices=place.config.notices,
         run_id=RunId(str(uuid.uuid4())),
         anonymous=False,
         idempotency_key=key,
@@ -119,17 +147,14 @@ def classic_order(
         model=place.model,
         cwd=place.cwd,
         env=place.env,
-        hidden=place.hidden,
         umask=0o022,
         mode=mode,
         read_only=False,
-        rules=place.rules(mode, read_only=False),
-        limits=place.config.tools,
+        setup=place.setup(mode, read_only=False),
         detached=True,
         steers=not message.run_id,
         max_steps=0,
         timeout_s=0.0,
-        notices=place.config.notices,
         run_id=RunId(message.run_id or str(uuid.uuid4())),
         anonymous=not message.run_id,
         idempotency_key=key,

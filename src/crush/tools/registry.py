@@ -7,9 +7,14 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
+from crush.tools import download, sourcegraph, web_search
 from crush.tools.base import AnyTool, Args, Tool
 from crush.tools.bash import BashTool
+from crush.tools.crush_info import CrushInfoTool
+from crush.tools.crush_logs import CrushLogsTool
+from crush.tools.download import DownloadTool
 from crush.tools.edit import EditTool
+from crush.tools.fetch import FetchTool
 from crush.tools.glob import GlobTool
 from crush.tools.grep import GrepTool
 from crush.tools.job_kill import JobKillTool
@@ -17,9 +22,20 @@ from crush.tools.job_output import JobOutputTool
 from crush.tools.launcher import Confines
 from crush.tools.ls import LsTool
 from crush.tools.multiedit import MultieditTool
+from crush.tools.question import QuestionTool
 from crush.tools.ripgrep import find_ripgrep
+from crush.tools.sourcegraph import SourcegraphTool
+from crush.tools.todos import TodosTool
 from crush.tools.view import ViewTool
+from crush.tools.web_client import WebClient, look_up
+from crush.tools.web_fetch import WebFetchTool
+from crush.tools.web_search import WebSearchTool
 from crush.tools.write import WriteTool
+
+# What `options.enabled_tools` switches on: it sends words of the project to a public service.
+OFF_BY_DEFAULT = frozenset({"sourcegraph"})
+# Of no use where nobody answers.
+NEEDS_A_PERSON = frozenset({"question"})
 
 
 def core_tools(*, sandbox: Callable[[], Awaitable[Confines]]) -> tuple[AnyTool, ...]:
@@ -28,6 +44,7 @@ def core_tools(*, sandbox: Callable[[], Awaitable[Confines]]) -> tuple[AnyTool, 
     `sandbox` is awaited when a command is to be fenced.
     """
     ripgrep = find_ripgrep()
+    web = WebClient(lookup=look_up)
     return (
         _any_tool(ViewTool(description=_description("view"))),
         _any_tool(LsTool(description=_description("ls"))),
@@ -39,6 +56,37 @@ def core_tools(*, sandbox: Callable[[], Awaitable[Confines]]) -> tuple[AnyTool, 
         _any_tool(BashTool(description=_description("bash"), sandbox=sandbox)),
         _any_tool(JobOutputTool(description=_description("job_output"))),
         _any_tool(JobKillTool(description=_description("job_kill"))),
+        _any_tool(FetchTool(description=_description("fetch"), web=web)),
+        _any_tool(
+            DownloadTool(
+                description=_description("download"), web=web, most_bytes=download.MOST_BYTES
+            )
+        ),
+        _any_tool(
+            SourcegraphTool(
+                description=_description("sourcegraph"), web=web, base_url=sourcegraph.BASE_URL
+            )
+        ),
+        _any_tool(TodosTool(description=_description("todos"))),
+        _any_tool(QuestionTool(description=_description("question"))),
+        _any_tool(CrushInfoTool(description=_description("crush_info"))),
+        _any_tool(CrushLogsTool(description=_description("crush_logs"))),
+    )
+
+
+def research_tools() -> tuple[AnyTool, ...]:
+    """What an agent that reads the web for another one has beside the tools that look at files."""
+    web = WebClient(lookup=look_up)
+    return (
+        _any_tool(WebFetchTool(description=_description("web_fetch"), web=web)),
+        _any_tool(
+            WebSearchTool(
+                description=_description("web_search"),
+                web=web,
+                base_url=web_search.BASE_URL,
+                spacing_s=web_search.SPACING_S,
+            )
+        ),
     )
 
 
