@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from crush.errors import StoreError, UsageError
 from crush.permissions.broker import Answer, Broker
-from crush.permissions.first_answer import MOST_REMEMBERED, Answered
 from crush.permissions.rules import Need
 from crush.wire.ids import PermissionId, RunId, SessionId, ToolCallId
 from crush.wire.permissions import GrantAction, PermissionRequest, Resolved
@@ -28,6 +27,7 @@ class FakePending:
         self.failing = set(failing)
         self.open: dict[PermissionId, PermissionRequest] = {}
         self.ends: list[Answer] = []
+        self.by_id: dict[PermissionId, Answer] = {}
         self.changed = anyio.Event()
 
     async def asked(self, request: PermissionRequest, run_id: RunId) -> None:
@@ -43,7 +43,12 @@ class FakePending:
             raise StoreError("the disk is full")
         del self.open[request.id]  # what was never asked cannot be resolved
         self.ends.append(answer)
+        self.by_id[request.id] = answer
         self._tell()
+
+    async def ended(self, request_id: PermissionId) -> Answer | None:
+        await anyio.lowlevel.checkpoint()
+        return self.by_id.get(request_id)
 
     def _tell(self) -> None:
         self.changed.set()
@@ -437,12 +442,3 @@ async def test_an_answer_stands_though_what_it_covers_beside_it_cannot_be_ended(
         assert [*desk.pending.open] == ["q"]
         desk.pending.failing.clear()
         assert (await desk.answer("allow", "q")).resolved
-
-
-async def test_of_those_who_come_too_late_so_many_are_told_what_was_answered() -> None:
-    answered = Answered[int, str]()
-    for number in range(MOST_REMEMBERED + 1):
-        answered.add(number, str(number))
-    assert answered.find(0) is None
-    assert answered.find(1) == "1"
-    assert answered.find(MOST_REMEMBERED) == str(MOST_REMEMBERED)

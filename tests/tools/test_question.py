@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from typing_extensions import override
 
 from crush.errors import ToolError
 from crush.tools.question import QuestionTool
@@ -137,6 +138,7 @@ class Answering(FakeAsker):
         super().__init__()
         self._answers = answers
 
+    @override
     async def ask(self, form: Any) -> Any:
         return [
             QuestionResponse(request_id=question.id, **answer)

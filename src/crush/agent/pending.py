@@ -7,7 +7,7 @@ from crush.permissions.broker import Answer
 from crush.store.change import Change, Pending
 from crush.store.store import Store
 from crush.wire.events import PermissionAsked, PermissionResolved
-from crush.wire.ids import RunId
+from crush.wire.ids import PermissionId, RunId
 from crush.wire.permissions import PermissionRequest
 
 
@@ -38,3 +38,9 @@ class StoredPending:
         )
         change = Change(answered=[request.id], events=[(run_id, event)], durable=True)
         await self._store.commit(change, publish=self._feed.publish)
+
+    async def ended(self, request_id: PermissionId) -> Answer | None:
+        event = await self._store.ended.permission(request_id)
+        if event is None:
+            return None
+        return Answer(outcome=event.outcome, by=event.by, rules=tuple(event.rules))

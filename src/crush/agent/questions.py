@@ -10,11 +10,11 @@ from msgspec import Struct
 
 from crush.agent.feed import Feed
 from crush.errors import UsageError
-from crush.permissions.first_answer import Answered, FirstAnswer
+from crush.permissions.first_answer import FirstAnswer
 from crush.store.change import Change, PendingQuestion
 from crush.store.store import Store
 from crush.wire.events import QuestionAsked, QuestionResolved
-from crush.wire.ids import RunId
+from crush.wire.ids import PermissionId, RunId
 from crush.wire.permissions import Resolved
 from crush.wire.questions import QuestionAnswer, QuestionRequest, QuestionResponse
 
@@ -49,7 +49,6 @@ class Questions:
         self._feed = feed
         self._answer_within_s = answer_within_s
         self._asked: dict[str, _Asked] = {}
-        self._answered = Answered[str, FormEnd]()
 
     async def ask(self, request: QuestionRequest, *, run_id: RunId) -> FormEnd:
         """Wait for the form to be filled in. Cancelled, or too late: it is withdrawn."""
@@ -105,7 +104,7 @@ class Questions:
 
     async def _end(self, asked: _Asked | None, form_id: str, end: FormEnd) -> Resolved:
         if asked is None:
-            return _told(self._answered.find(form_id), resolved=False)
+            return _told(await self._store.ended.form(PermissionId(form_id)), resolved=False)
         counted = await self._settle(asked, end)
         return _told(counted, resolved=counted is end)
 
@@ -133,10 +132,9 @@ class Questions:
         )
         change = Change(answered=[request.id], events=[(run_id, event)], durable=True)
         await self._store.commit(change, publish=self._feed.publish)
-        self._answered.add(request.id, end)
 
 
-def _told(counted: FormEnd | None, *, resolved: bool) -> Resolved:
+def _told(counted: FormEnd | QuestionResolved | None, *, resolved: bool) -> Resolved:
     if counted is None:
         return Resolved(resolved=False)
     return Resolved(resolved=resolved, outcome=counted.outcome, by=counted.by)

@@ -14,7 +14,7 @@ import anyio.to_thread
 from msgspec import Struct
 
 from crush.errors import StoreError, UsageError
-from crush.permissions.first_answer import Answered, FirstAnswer
+from crush.permissions.first_answer import FirstAnswer
 from crush.permissions.rules import Need
 from crush.wire.ids import PermissionId, RunId, SessionId
 from crush.wire.permissions import GrantAction, Outcome, PermissionRequest, Resolved
@@ -47,13 +47,16 @@ _WITHDRAWN = Answer(outcome="withdrawn", by="turn")
 
 
 class PendingStore(Protocol):
-    """Where requests are kept and published; both calls commit before they return."""
+    """Where requests are kept and published; what is told is committed."""
 
     async def asked(self, request: PermissionRequest, run_id: RunId) -> None:
         """The request waits from now on."""
 
     async def resolved(self, request: PermissionRequest, run_id: RunId, answer: Answer) -> None:
         """The request waits no more."""
+
+    async def ended(self, request_id: PermissionId) -> Answer | None:
+        """How a request ended that waits no more; None if it is not known."""
 
 
 class _Asked(Struct, frozen=True, kw_only=True, eq=False):
@@ -76,7 +79,6 @@ class Broker:
         self._pending = pending
         self._answer_within_s = answer_within_s
         self._asked: dict[PermissionId, _Asked] = {}
-        self._answered = Answered[PermissionId, Answer]()
         self._needs: set[_NeedKey] = set()
         self._grants: dict[SessionId, list[Answer]] = {}
 
@@ -146,7 +148,7 @@ class Broker:
         """
         asked = self._asked.get(request_id)
         if asked is None:
-            return _told(self._answered.find(request_id), resolved=False)
+            return _told(await self._pending.ended(request_id), resolved=False)
         chosen = _chosen(asked.request, action, rules)
         answer = Answer(outcome=action, by=by, feedback=feedback, rules=chosen)
         counted = await asked.first.settle(answer, partial(self._grant, asked, answer))
@@ -157,18 +159,15 @@ class Broker:
     async def _grant(self, asked: _Asked, answer: Answer) -> None:
         if answer.outcome == "allow_always":
             await asked.remember(answer.rules, answer.by)
-        await self._resolve(asked, answer)
+        await self._pending.resolved(asked.request, asked.run_id, answer)
         if answer.outcome in _LASTING:
             self._grants.setdefault(asked.request.session_id, []).append(answer)
             if not answer.rules:
                 self._needs.add(asked.key)
 
     async def _settle(self, asked: _Asked, answer: Answer) -> Answer:
-        return await asked.first.settle(answer, partial(self._resolve, asked, answer))
-
-    async def _resolve(self, asked: _Asked, answer: Answer) -> None:
-        await self._pending.resolved(asked.request, asked.run_id, answer)
-        self._answered.add(asked.request.id, answer)
+        commit = partial(self._pending.resolved, asked.request, asked.run_id, answer)
+        return await asked.first.settle(answer, commit)
 
     async def _end_covered(self, session_id: SessionId, grant: Answer) -> None:
         """End what else waits in the session and would not be asked now."""

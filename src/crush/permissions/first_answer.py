@@ -9,9 +9,6 @@ from typing import Generic, TypeVar
 
 import anyio
 
-MOST_REMEMBERED = 1000
-
-K = TypeVar("K")
 A = TypeVar("A")
 
 Commit = Callable[[], Awaitable[None]]
@@ -50,18 +47,3 @@ class FirstAnswer(Generic[A]):
 
     async def wait(self) -> None:
         await self._done.wait()
-
-
-class Answered(Generic[K, A]):
-    """The last answers, for those who come too late; the oldest are forgotten."""
-
-    def __init__(self) -> None:
-        self._answers: dict[K, A] = {}
-
-    def add(self, key: K, answer: A) -> None:
-        self._answers[key] = answer
-        if len(self._answers) > MOST_REMEMBERED:
-            del self._answers[next(iter(self._answers))]
-
-    def find(self, key: K) -> A | None:
-        return self._answers.get(key)

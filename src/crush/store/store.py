@@ -29,6 +29,7 @@ from crush.store.change import (
 )
 from crush.store.db import Database, in_transaction
 from crush.store.directory import make_private_dir, make_private_file
+from crush.store.ended import EndedRequests
 from crush.store.files import FileHistory, Versions
 from crush.store.foreign import check_whole, drop_orphans, refuse_surprises
 from crush.store.lock import DirectoryLock
@@ -48,7 +49,10 @@ Publish = Callable[[Sequence[Committed]], None]
 
 
 class Store:
-    """An open project database; use `Store.open`, end with `close`. `files` reads file versions."""
+    """An open project database; use `Store.open`, end with `close`.
+
+    `files` reads file versions, `ended` how requests to a person ended.
+    """
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class Store:
         self.data_dir = data_dir
         self.epoch = epoch
         self.files = FileHistory(database)
+        self.ended = EndedRequests(database)
         self._database = database
         self._lock = lock
         self._closing = anyio.Lock()
