@@ -54,7 +54,7 @@ def test_every_code_is_reached_by_a_scenario() -> None:
         (["-C", "-s", "x", "hi"], Exit.USAGE, "usage"),
         (["-m", "nobody/has-it", "hi"], Exit.CONFIG, "config"),
         (["-s", "deadbeef", "hi"], Exit.NOT_FOUND, "not_found"),
-        (['TOOL bash {"command": "make", "description": "x"}'], Exit.DENIED, ""),
+        (['TOOL bash {"command": "cat .env", "description": "x"}'], Exit.DENIED, ""),
         (["--max-steps", "1", VIEW], Exit.LIMIT, "limit"),
         (["--timeout", "0.3", "HANG"], Exit.LIMIT, "limit"),
         (["ERROR! 401"], Exit.PROVIDER, "provider"),

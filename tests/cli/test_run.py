@@ -11,6 +11,9 @@ from tests.e2e.machine import CRUSH, Machine, wait_until
 
 WRITE = 'TOOL write {"file_path": "made.txt", "content": "x"}'
 SHELL = 'TOOL bash {"command": "touch made.txt", "description": "make a file"}'
+LOOK = (
+    'TOOL bash {"command": "cat .env", "description": "look"}'  # no fence keeps it from a model
+)
 
 
 @pytest.fixture
@@ -138,13 +141,14 @@ def test_read_only_narrows_yolo(shared: Machine, fresh: Path) -> None:
 def test_a_command_that_nobody_can_allow_is_denied_with_a_hint_and_its_own_code(
     shared: Machine, fresh: Path
 ) -> None:
-    done = shared.run(fresh, "run", SHELL)
+    (fresh / ".env").write_text("KEY=of-the-user")
+    done = shared.run(fresh, "run", "-v", LOOK)
 
     assert (done.returncode, done.stdout) == (Exit.DENIED, "Done.\n")
     assert "crush: denied: " in done.stderr
-    assert "touch made.txt" in done.stderr
+    assert "cat .env" in done.stderr
     assert "crush: hint: allow it with -y" in done.stderr
-    assert not (fresh / "made.txt").exists()
+    assert "of-the-user" not in done.stderr
 
 
 @pytest.mark.parametrize("option", ["-y", "--yolo"])
@@ -156,7 +160,7 @@ def test_yolo_allows_it(shared: Machine, fresh: Path, option: str) -> None:
 
 
 def test_quiet_silences_everything_but_errors(shared: Machine, fresh: Path) -> None:
-    denied = shared.run(fresh, "run", "-q", SHELL)
+    denied = shared.run(fresh, "run", "-q", LOOK)
     failed = shared.run(fresh, "run", "--quiet", "-s", "nobody", "hi")
 
     assert (denied.returncode, denied.stderr) == (Exit.DENIED, "")

@@ -18,9 +18,13 @@ def checkout(tmp_path: object) -> Checkout:
 def texts(place: Place, source: str) -> list[str]:
     return [
         f"{rule.effect} {rule.text}"
-        for rule in place.rules("ask", read_only=False)
+        for rule in place.setup("ask", read_only=False).rules
         if rule.source == source
     ]
+
+
+def hidden(place: Place) -> frozenset[str]:
+    return place.setup("ask", read_only=False).hidden
 
 
 async def test_rules_of_a_project_count_once_it_is_trusted_and_as_its_own(
@@ -36,11 +40,11 @@ async def test_rules_of_a_project_count_once_it_is_trusted_and_as_its_own(
     after = await find_place(checkout.root, checkout.env)
 
     assert texts(before, "project") == []
-    assert "NPM_TOKEN" in before.hidden
+    assert "NPM_TOKEN" in hidden(before)
     assert texts(after, "project") == ["allow env(NPM_TOKEN)", "deny host(*)"]
     assert texts(after, "user") == ["allow command(make)"]
-    assert "NPM_TOKEN" not in after.hidden
-    assert "OPENAI_API_KEY" in after.hidden
+    assert "NPM_TOKEN" not in hidden(after)
+    assert "OPENAI_API_KEY" in hidden(after)
 
 
 async def test_a_rule_that_is_none_fails_the_run_that_would_need_it(checkout: Checkout) -> None:

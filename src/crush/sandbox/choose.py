@@ -73,13 +73,16 @@ async def find_sandbox(env: Mapping[str, str], *, hidden: Sequence[str]) -> Sand
 
 async def _try_to_get_out(sandbox: Sandbox, env: Mapping[str, str], hidden: Sequence[str]) -> str:
     """What worked, or why it could not be tried; "" if the sandbox holds."""
+    stages = contextlib.ExitStack()
     try:
-        stages = contextlib.ExitStack()
         stage = await anyio.to_thread.run_sync(_set_stage, stages, env, hidden)
-        with stages, anyio.fail_after(_PATIENCE_S):
+        with anyio.fail_after(_PATIENCE_S):
             said = await _run_probe(sandbox, stage)
     except (OSError, TimeoutError, CrushError) as exc:
         return f"its self-test failed: {exc}"
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(stages.close)
     lines = said.splitlines()
     if lines[-1:] != ["done"]:
         return f"its self-test said {said[:200]!r}"
@@ -90,7 +93,7 @@ async def _run_probe(sandbox: Sandbox, stage: _Stage) -> str:
     argv = [stage.python, "-I", "-S", "-c", stage.program, stage.socket, str(stage.port)]
     argv += [str(os.getpid()), stage.environment, stage.outside]
     output = os.path.join(stage.fence.root, "output")
-    fd = os.open(output, os.O_RDWR | os.O_CREAT, 0o600)
+    fd = await anyio.to_thread.run_sync(os.open, output, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         child = await sandbox.start(
             argv,
@@ -104,13 +107,12 @@ async def _run_probe(sandbox: Sandbox, stage: _Stage) -> str:
         try:
             await child.wait()
         finally:
-            with anyio.CancelScope(
-                shield=True
-            ):  # a server that leaves at once leaves nothing behind
+            with anyio.CancelScope(shield=True):  # a server that leaves leaves nothing behind
                 if child.returncode is None:
                     signal_group(child.pid, signal.SIGKILL)
                     await child.wait()
-        return os.pread(fd, 4096, 0).decode(errors="replace")
+        said = await anyio.to_thread.run_sync(os.pread, fd, 4096, 0)
+        return said.decode(errors="replace")
     finally:
         os.close(fd)
 
