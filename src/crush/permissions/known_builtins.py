@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from crush.permissions.known_options import NotKnownError
+from crush.permissions.shell_findings import read_variables
 from crush.permissions.shell_script import Word
 
 # Every conversion but %n, which sets a variable: PATH, for one.
@@ -82,6 +83,12 @@ def check_command(words: Sequence[Word]) -> None:
         raise NotKnownError("`command` without -v runs what it is given")
 
 
+def check_read(words: Sequence[Word]) -> None:
+    """Only `read -r NAME…`: what is assigned is judged as an assignment."""
+    if not read_variables([Word(raw="read", text="read"), *words]):
+        raise NotKnownError("`read` is followed only as `read -r name`, with plain names")
+
+
 def check_exit(words: Sequence[Word]) -> None:
     if len(words) > 1 or not all(_is_number(word) for word in words):
         raise NotKnownError("`exit` with something that is no number")
@@ -116,5 +123,6 @@ BUILTINS: Mapping[str, Callable[[Sequence[Word]], None]] = {
     "[": check_bracket,
     "[[": check_double_bracket,
     "command": check_command,
+    "read": check_read,
     "exit": check_exit,
 }

@@ -1,6 +1,7 @@
 """What the reader of a script has found so far: parts, doubts, and where commands begin."""
 
 import re
+from collections.abc import Sequence
 
 from crush.permissions.shell_frames import Frame
 from crush.permissions.shell_keywords import (
@@ -11,6 +12,9 @@ from crush.permissions.shell_keywords import (
 from crush.permissions.shell_script import Assignment, Command, Part, Redirect, Unclear, Word
 from crush.permissions.shell_words import NAME
 
+UNKNOWN_VALUE = Word(raw="", text=None, splits=True)
+# Nothing that the shell or a program could obey is spelled so; a few that are, are refused by name.
+_READABLE = re.compile(r"[a-z][a-z0-9_]*")
 _ASSIGNING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\[.*\])?\+?=", re.DOTALL)
 
 
@@ -43,15 +47,26 @@ class Findings:
         part = Redirect(source=self.source[start:end], target=target, writes=writes)
         self._found.append((start, part))
 
-    def assign(self, start: int, end: int, name: str, value: Word, *, before: bool) -> None:
+    def assign(
+        self,
+        start: int,
+        end: int,
+        name: str,
+        value: Word,
+        *,
+        before: bool = False,
+        command: str = "",
+    ) -> None:
         source = self.source[start:end]
-        part = Assignment(source=source, name=name, value=value, before=before)
+        part = Assignment(source=source, name=name, value=value, before=before, command=command)
         self._found.append((start, part))
 
     def finish_command(self, frame: Frame) -> None:
         """The simple command that `frame` holds is complete; one that holds none is left alone."""
+        before = self._runs(frame)
+        command = (frame.words[0].text or "") if before else ""
         for start, end, name, value in frame.assigned:
-            self.assign(start, end, name, value, before=self._runs(frame))
+            self.assign(start, end, name, value, before=before, command=command)
         if frame.words:
             self._add_command(frame)
         frame.clear()
@@ -68,9 +83,18 @@ class Findings:
             return
         command = Command(source=self.source[start:end], words=tuple(frame.words))
         self._found.append((start, command))
+        for variable in read_variables(frame.words) if name == "read" else ():
+            self.assign(start, end, variable, UNKNOWN_VALUE, command=name)
         reason = _reason_to_doubt(name, frame.words)
         if reason:
             self.doubt(start, end, reason)
+
+
+def read_variables(words: Sequence[Word]) -> Sequence[str]:
+    """What `read -r a b` fills, if that is plain; none if it is not known."""
+    names = [word.text or "" for word in words[2:]]
+    is_plain = len(words) > len(("read", "-r")) and words[1].text == "-r"
+    return names if is_plain and all(map(_READABLE.fullmatch, names)) else ()
 
 
 def _reason_to_doubt(name: str, words: list[Word]) -> str:

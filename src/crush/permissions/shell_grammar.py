@@ -143,7 +143,7 @@ class _Seen:
         elif kind == "variable_assignment":
             self.assignments.add(node.start_byte)
         elif kind in _SUBSTITUTIONS:
-            self.substitutions.add((node.start_byte, node.end_byte))
+            self.substitutions.add((self._opening(node.start_byte), node.end_byte))
         return ""
 
 

@@ -1,6 +1,6 @@
 """What a word means where it stands: a name, an argument, a keyword, a pattern, an operand."""
 
-from crush.permissions.shell_findings import Findings
+from crush.permissions.shell_findings import UNKNOWN_VALUE, Findings
 from crush.permissions.shell_frames import Frame, State
 from crush.permissions.shell_keywords import (
     FOLLOWING,
@@ -9,7 +9,6 @@ from crush.permissions.shell_keywords import (
     RESERVED,
     UNSUPPORTED,
 )
-from crush.permissions.shell_script import Word
 from crush.permissions.shell_unreadable import UnreadableError
 from crush.permissions.shell_words import NAME, WordReader
 
@@ -103,15 +102,14 @@ def _take_in_test(findings: Findings, frame: Frame, reader: WordReader) -> None:
 def _take_in_for(findings: Findings, frame: Frame, reader: WordReader) -> None:
     match frame.state, reader.raw:
         case State.FOR_NAME, raw if NAME.fullmatch(raw):
-            unknown = Word(raw="", text=None, splits=True)
-            findings.assign(reader.start, reader.pos, raw, unknown, before=False)
+            findings.assign(reader.start, reader.pos, raw, UNKNOWN_VALUE)
             frame.loop_variable = raw
             frame.state = State.FOR_IN
         case State.FOR_IN, "in":
             frame.state = State.FOR_WORDS
         case State.FOR_WORDS, _:  # what it may hold: `for f in .e*` leads `cat "$f"` to `.env`
             value = reader.word()
-            findings.assign(reader.start, reader.pos, frame.loop_variable, value, before=False)
+            findings.assign(reader.start, reader.pos, frame.loop_variable, value)
         case ((State.FOR_IN | State.FOR_DO), "do"):
             frame.blocks.append("do")
             frame.state = State.START

@@ -45,12 +45,16 @@ class Redirect(Struct, frozen=True, kw_only=True, tag="redirect"):
 
 
 class Assignment(Struct, frozen=True, kw_only=True, tag="assignment"):
-    """A variable that gets a value, for one command (`before`) or for what follows."""
+    """A variable that gets a value, for one command (`before`) or for what follows.
+
+    `command`: the name of that command, or of the one that assigns: `read`.
+    """
 
     source: str
     name: str
     value: Word
     before: bool
+    command: str = ""
 
 
 class Unclear(Struct, frozen=True, kw_only=True, tag="unclear"):

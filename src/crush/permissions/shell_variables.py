@@ -25,6 +25,8 @@ _HARMLESS = re.compile(
     r"LC_[A-Z]+|LANG|LANGUAGE|TZ|COLUMNS|LINES|NO_COLOR|FORCE_COLOR|CLICOLOR|CLICOLOR_FORCE|CI"
     r"|BLOCK_SIZE|BLOCKSIZE|TIME_STYLE|GIT_OPTIONAL_LOCKS|GIT_TERMINAL_PROMPT"
 )
+# What bash computes from the value that they get: `RANDOM='a[$(touch x)]'` runs it.
+_COUNTERS = re.compile(r"RANDOM|SRANDOM|SECONDS|HISTCMD|OPTIND|OPTERR|LINENO|EPOCH.*|BASHPID")
 _PLAIN_VALUE = re.compile(r"(?![/:])[A-Za-z0-9_.@:+,/-]*")
 _PAGERS = re.compile(r"(?:GIT_|MAN|SYSTEMD_|BAT_|DELTA_)?PAGER")
 
@@ -35,9 +37,13 @@ def assignment_risk(part: Assignment, *, env: Mapping[str, str]) -> str:
     A variable that is in the environment already is passed on to every program that follows.
     """
     if part.before:
+        if part.name == "IFS" and part.command == "read":  # how that one line is split
+            return ""
         return "" if _is_harmless(part) else f"nobody knows what a program makes of {part.name}"
     if part.name in env and not _is_harmless(part):
         return f"programs that run later get the changed {part.name}"
+    if _COUNTERS.fullmatch(part.name) and not (part.value.text or "").isdecimal():
+        return f"the shell computes what {part.name} gets, which can run commands"
     if _OBEYED.fullmatch(part.name) and not _is_harmless(part):
         return f"the shell or programs obey {part.name}"
     return ""

@@ -5,8 +5,9 @@ results. A home directory, `/etc` or `/proc` is full of it.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from crush.permissions.protected import SECRET_DIRECTORIES, SECRET_FILES
 from crush.permissions.rules import is_within
 from crush.permissions.shell_script import Word
 
@@ -15,7 +16,8 @@ WIDE_SEARCH = "it searches a directory where keys lie"
 _SEARCHERS = frozenset({"grep", "egrep", "fgrep", "rg", "ag", "ack", "diff"})
 _ALWAYS_DEEP = frozenset({"rg", "ag", "ack"})
 _FULL = ("/etc", "/proc", "/run", "/var/run", "/var/lib", "/dev", "/sys")
-_SIGNS = (".ssh", ".aws", ".gnupg", ".netrc", ".config/gh")
+_SIGNS = (".ssh", ".aws", ".gnupg", ".netrc", ".config/gh", "ssh_host_ed25519_key")
+_SECRETS = (*SECRET_DIRECTORIES, *SECRET_FILES)
 
 
 def is_search(words: Sequence[Word]) -> bool:
@@ -36,8 +38,15 @@ def _is_recursive(option: str) -> bool:
 
 def is_wide(directory: str, *, home: str) -> bool:
     """Whether a search in `directory` meets the keys of a user or of the system."""
-    if directory in _FULL or is_within(home, directory):
+    if directory in _FULL or is_within(home, directory) or is_within(directory, "/proc"):
         return True
     if not os.path.isdir(directory):
         return False
-    return any(os.path.lexists(os.path.join(directory, name)) for name in _SIGNS)
+    return any(os.path.lexists(os.path.join(directory, name)) for name in _signs(directory))
+
+
+def _signs(directory: str) -> Iterator[str]:
+    """What may lie in there; of `.config/gh` the rest, in a `.config`."""
+    own = os.path.basename(directory) + os.sep
+    yield from _SIGNS
+    yield from (name.removeprefix(own) for name in _SECRETS if name.startswith(own))

@@ -30,6 +30,7 @@ _OPTIONS_WITH_VALUE = frozenset(
         *_GLOB_OPTIONS,
         *("-A", "-B", "-C", "-m", "-t", "-T", "-d", "-D", "--type", "--type-not", "--max-count"),
         *("--max-depth", "--exclude", "--exclude-dir", "-j", "--sort", "--sortr", "-M"),
+        *("--ignore-file", "--exclude-from"),
     }
 )
 _FINDERS = frozenset({"find", "fd", "fdfind"})
@@ -45,13 +46,15 @@ _MOST_VALUES = 32
 _MOST_BRACES = 8
 _MOST_BRACED = 256
 _LONGEST_PATH = 4096
+_MOST_PIECES = 20
+_LONGEST_CLUSTER = 8
 
 # What a pattern like `.e*`, `id_*` or `*.pem` could find, where it is not there yet.
 _SAMPLES = (
     *(".env", ".env.local", ".env.production", ".envrc", "prod.env", "id_rsa", "id_ed25519"),
     *("id_ecdsa", "id_dsa", "server.pem", "server.key", ".netrc", ".npmrc", ".pypirc", ".pgpass"),
     *(".git-credentials", ".ssh", ".aws", ".gnupg", ".kube", ".azure", ".bash_history", "environ"),
-    *("shadow", "credentials"),
+    *("shadow", "credentials", "ssh_host_ed25519_key"),
 )
 
 
@@ -117,13 +120,10 @@ def _texts(text: str) -> Iterator[str]:
     if "\0" in text or "\n" in text or len(text) > _LONGEST_PATH:
         return
     yield text
-    for separator in "=:":
-        before, found, after = text.partition(separator)
-        if found and after and "://" not in text:
-            yield after
-            yield before
-    if text.startswith("-") and not text.startswith("--") and len(text) > len("-x"):
-        yield text[2:]
+    for separator in "=:" if "://" not in text else "":
+        yield from filter(None, text.split(separator)[:_MOST_PIECES] if separator in text else ())
+    if text.startswith("-") and not text.startswith("--"):  # any letter may be the one with a value
+        yield from (text[at:] for at in range(2, min(len(text), _LONGEST_CLUSTER)))
 
 
 def _is_meant(text: str, path: str) -> bool:
@@ -192,7 +192,8 @@ def secret_guess(word: Word, *, names_only: bool) -> str:
 
 def glob_guess(pattern: str) -> str:
     """Why a pattern that a command follows itself may find a secret; "" if it looks harmless."""
-    return _guess(pattern, is_glob=False)
+    choices = _braced(plain_brackets(pattern))
+    return next((reason for each in choices if (reason := _guess(each, is_glob=False))), "")
 
 
 def _guess(text: str, *, is_glob: bool) -> str:

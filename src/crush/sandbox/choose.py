@@ -50,6 +50,7 @@ class _Stage(Struct, frozen=True, kw_only=True):
 
 async def find_sandbox(env: Mapping[str, str], *, hidden: Sequence[str]) -> Sandbox:
     """The sandbox for a server that keeps its own things in `hidden`, directories that exist."""
+    hidden = await anyio.to_thread.run_sync(_real, hidden)
     walls = await anyio.to_thread.run_sync(available_walls)
     failed: list[str] = []
     for wall in walls:
@@ -69,6 +70,10 @@ async def find_sandbox(env: Mapping[str, str], *, hidden: Sequence[str]) -> Sand
         reason=reason,
         remedy=remedy if sys.platform == "linux" else "",
     )
+
+
+def _real(paths: Sequence[str]) -> list[str]:
+    return [os.path.realpath(path) for path in paths]
 
 
 async def _try_to_get_out(sandbox: Sandbox, env: Mapping[str, str], hidden: Sequence[str]) -> str:

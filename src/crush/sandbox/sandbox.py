@@ -26,6 +26,8 @@ from crush.sandbox.wall import Order, Wall
 class Sandbox:
     """One per server. `wall` is None where there is none: then nothing can be started in it.
 
+    `hidden` are real paths.
+
     Attributes:
         kind: which mechanism holds the fence.
         reason: why there is none, or what this kind cannot stop; "" if there is nothing to say.
@@ -41,7 +43,7 @@ class Sandbox:
         self.remedy = remedy
         self.can_open_network = wall is not None and wall.can_open_network
         self._wall = wall
-        self._hidden = tuple(os.path.realpath(path) for path in hidden)
+        self._hidden = tuple(hidden)
         self._surveyor = Surveyor(clock=time.monotonic)
         self._placeholders = Placeholders()
         self._admitted: set[str] = set()
