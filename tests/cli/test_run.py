@@ -11,9 +11,7 @@ from tests.e2e.machine import CRUSH, Machine, wait_until
 
 WRITE = 'TOOL write {"file_path": "made.txt", "content": "x"}'
 SHELL = 'TOOL bash {"command": "touch made.txt", "description": "make a file"}'
-LOOK = (
-    'TOOL bash {"command": "cat .env", "description": "look"}'  # no fence keeps it from a model
-)
+LOOK = 'TOOL bash {"command": "cat .env", "description": "look"}'  # no fence keeps it from a model
 
 
 @pytest.fixture
