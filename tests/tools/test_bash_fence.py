@@ -145,7 +145,7 @@ async def test_a_network_that_is_off_is_asked_about(fenced: Caller, way_out: Fak
 async def test_a_failure_that_is_the_commands_own_asks_nobody(
     fenced: Caller, way_out: FakeWayOut
 ) -> None:
-    for command in ("false", "ls nope", "cat /root/nope/x", "grep x made", "exit 30"):
+    for command in ("false", "ls nope", "cat /srv/nope/x", "grep x made", "exit 30"):
         await fenced("bash", command=command)
     result = await fenced("bash", command="echo 'E  OSError: Read-only file system'; exit 1")
     assert "sandbox refused" not in result.content

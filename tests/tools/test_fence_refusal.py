@@ -38,7 +38,7 @@ def judged(
         "fatal: Unable to create '/src/.git/index.lock': Read-only file system",
         "rm: cannot remove '/usr/bin/ls': Read-only file system\nsh: 1: more",
         "OSError: [Errno 30] Read-only file system: '/usr/x'",
-        "error: failed to write /root/.cargo/x: Read-only file system (os error 30)",
+        "error: failed to write /home/u/.cargo/x: Read-only file system (os error 30)",
         "Error: EROFS: read-only file system, open '/usr/x'",
         "npm error code EROFS\nnpm error EROFS: read-only file system, mkdir '/usr/lib/x'",
         "open /etc/x: read-only file system\nx: open /etc/x: read-only file system",

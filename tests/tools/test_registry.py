@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from crush.tools.base import AnyTool
-from crush.tools.registry import core_tools
+from crush.tools.registry import core_tools, research_tools
 from tests.fakes.sandbox import no_sandbox
 
 
@@ -15,20 +15,26 @@ def test_the_core_tools_have_the_names_of_crush() -> None:
     assert names == [
         *("view", "ls", "glob", "grep", "edit", "multiedit", "write"),
         *("bash", "job_output", "job_kill"),
+        *("fetch", "download", "sourcegraph"),
+        *("todos", "question", "crush_info", "crush_logs"),
     ]
+    assert [tool.name for tool in research_tools()] == ["web_fetch", "web_search"]
 
 
 def test_only_the_tools_that_change_nothing_are_read_only() -> None:
     reading = {tool.name for tool in core_tools(sandbox=no_sandbox) if tool.read_only}
-    assert reading == {"view", "ls", "glob", "grep", "job_output"}
+    assert reading == {
+        *("view", "ls", "glob", "grep", "job_output"),
+        *("fetch", "sourcegraph", "crush_info", "crush_logs"),
+    }
 
 
-def test_all_tools_together_cost_a_model_less_than_five_kilobytes() -> None:
+def test_all_tools_together_cost_a_model_less_than_seven_kilobytes() -> None:
     sent = [
         {"name": tool.name, "description": tool.description, "input_schema": tool.parameters}
         for tool in core_tools(sandbox=no_sandbox)
     ]
-    assert len(msgspec.json.encode(sent)) <= 5000
+    assert len(msgspec.json.encode(sent)) <= 7000
 
 
 def test_every_schema_is_a_plain_object_without_references() -> None:
@@ -52,6 +58,13 @@ def test_required_arguments_are_those_without_a_default() -> None:
         "bash": ["command"],
         "job_output": ["shell_id"],
         "job_kill": ["shell_id"],
+        "fetch": ["url"],
+        "download": ["url", "file_path"],
+        "sourcegraph": ["query"],
+        "todos": ["todos"],
+        "question": ["questions"],
+        "crush_info": [],
+        "crush_logs": [],
     }
 
 

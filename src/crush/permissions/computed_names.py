@@ -1,61 +1,66 @@
-"""Names of files that a substitution computes: whether a command that prints files may be given them.
+"""Names of files that are computed: whether a command that prints files may be given them.
 
-`wc -l $(git ls-files)` looks around. `cat $(printf .%s env)` makes a name that nobody can judge before.
+`wc -l $(git ls-files)` looks around. `cat $(printf .%s env)` makes a name that nobody can judge before,
+and so does `while read -r f; do cat "$f"; done`.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 
-from crush.permissions.shell_script import Word
+from crush.permissions.protected import secret_file_reason
+from crush.permissions.shell_reader import read_script
+from crush.permissions.shell_script import Assignment, Command, Redirect, Word
 
-# These tell names that are there, and pass them on; the rest could make any name out of pieces.
-_TELLING = frozenset(
-    {
-        *("git", "pwd", "date", "dirname", "basename", "realpath", "readlink", "which", "command"),
-        *("type", "seq", "nproc", "whoami", "uname", "id", "hostname", "wc", "grep", "rg", "ls"),
-        *("find", "fd", "head", "tail", "sort", "uniq"),
-    }
-)
+COMPUTED = "it prints a file whose name is only computed when it runs"
+
 # These print no file that is named.
 _NO_READERS = frozenset(
     {
-        *(
-            "echo",
-            "printf",
-            "test",
-            "[",
-            "[[",
-            ":",
-            "true",
-            "false",
-            "cd",
-            "ls",
-            "stat",
-            "du",
-            "tree",
-        ),
+        *("echo", "printf", "test", "[", "[[", ":", "true", "false", "cd", "ls", "stat", "du"),
         *("basename", "dirname", "realpath", "readlink", "which", "type", "command", "date", "seq"),
-        *("kill", "ps", "sleep", "expr", "pwd", "find", "fd"),
+        *("kill", "ps", "sleep", "expr", "pwd", "find", "fd", "fdfind", "tree", "wc", "read"),
     }
 )
-_SUBSTITUTION = re.compile(r"\$\(|`")
-_COMMANDS = re.compile(r"(?:\$\(|`|\||;|&|\n|^)\s*([A-Za-z_.\[][^\s|;&()`\"']*)")
-_HINTS = re.compile(
-    r"env|rsa|ed25519|\.pem|\bkey|\.ssh|secret|cred|netrc|token|passw|shadow|\.\*", re.IGNORECASE
+# What tells a name by itself, whatever lies in the directory.
+_TELLING = frozenset(
+    {
+        *("pwd", "date", "dirname", "basename", "realpath", "readlink", "which", "command", "type"),
+        *("seq", "nproc", "whoami", "uname", "id", "hostname", "wc"),
+    }
 )
-_HIDDEN = re.compile(r"\bls\b[^|;&]*\s-[A-Za-z]*[aAf]|--(?:almost-)?all\b|--hidden")
+# What lists files: which of them, somebody has to have said.
+_LISTING = frozenset({"ls", "find", "fd", "fdfind"})
+_LISTING_BY_OPTION = {
+    "rg": frozenset({"--files", "-l", "--files-with-matches"}),
+    "grep": frozenset({"-l", "-rl", "-lr", "-ril", "-rli", "-rnl", "--files-with-matches"}),
+}
+_GIT_LISTING = frozenset({"ls-files", "ls-tree", "diff", "show", "log", "grep"})
+_GIT_NAMES_ONLY = frozenset({"--name-only", "-l", "--files-with-matches"})
+_GIT_TELLING = frozenset({"rev-parse", "branch", "describe", "merge-base", "symbolic-ref"})
+_FILTERS = frozenset({"head", "tail", "sort", "uniq"})
+_OTHERWISE = frozenset({"!", "-not", "-o", "-or", "-v", "--invert-match", "-vE", "-Ev"})
 
-COMPUTED = "it prints a file whose name is only computed when it runs"
+_SUBSTITUTION = re.compile(r"\$\(|`")
+_HIDDEN = re.compile(r"(?:^|[/=:^\"'*?])\\?\.[^./\"'\s]")
+_HINTS = re.compile(
+    r"env|rsa|ed25519|\.pem|\bkey|ssh|secret|cred|netrc|token|passw|shadow|histor", re.IGNORECASE
+)
+_SUFFIX = re.compile(r".*(?:\.|\b-e)[A-Za-z][A-Za-z0-9]{0,5}\$?", re.DOTALL)
+_NUMERIC = re.compile(r"-[A-Za-z]*[0-9]*|[0-9]+")
 
 
 def is_computed(word: Word) -> bool:
     """Whether a substitution in the word could make the name of a secret."""
-    found = _SUBSTITUTION.search(word.raw) if word.text is None else None
-    if found is None:
+    if word.text is not None or not _SUBSTITUTION.search(word.raw):
         return False
-    if _HINTS.search(word.raw) or _HIDDEN.search(word.raw):
+    if "<" in word.raw or _HINTS.search(word.raw):
         return True
-    return not set(_COMMANDS.findall(word.raw[found.start() :])) <= _TELLING
+    parts = read_script(word.raw).parts
+    if any(isinstance(part, Redirect | Assignment) and not _is_silent(part) for part in parts):
+        return True
+    commands = [part.words for part in parts if isinstance(part, Command)]
+    has_suffix = any(_names_suffix(words) for words in commands)
+    return not commands or not all(_tells(words, has_suffix=has_suffix) for words in commands)
 
 
 def prints_computed(words: Sequence[Word], *, variables: Iterable[str]) -> bool:
@@ -68,3 +73,49 @@ def prints_computed(words: Sequence[Word], *, variables: Iterable[str]) -> bool:
         is_computed(word) or (used is not None and word.text is None and used.search(word.raw))
         for word in words[1:]
     )
+
+
+def _is_silent(part: Redirect | Assignment) -> bool:
+    """`2>/dev/null`."""
+    return isinstance(part, Redirect) and part.writes and part.target.text == "/dev/null"
+
+
+def _names_suffix(words: Sequence[Word]) -> bool:
+    """Whether a word says what the names end in: `'*.py'`, `'\\.py$'`, `src/app.py`."""
+    texts = [_pattern_of(word) for word in words[1:]]
+    return _OTHERWISE.isdisjoint(texts) and any(
+        _SUFFIX.fullmatch(text) and not text.startswith(":") for text in texts
+    )
+
+
+def _pattern_of(word: Word) -> str:
+    return word.glob if word.text is None else word.text
+
+
+def _tells(words: Sequence[Word], *, has_suffix: bool) -> bool:
+    """Whether what the command prints are names that lie open, and no names that it makes up."""
+    name, rest = words[0].text or "", words[1:]
+    if any(_is_open(word) for word in rest):
+        return False
+    texts = {word.text or "" for word in rest}
+    if name == "git":
+        command = next((text for word in rest if (text := word.text or "")[:1] != "-"), "")
+        listing = command in _GIT_LISTING and (
+            command.startswith("ls-") or not _GIT_NAMES_ONLY.isdisjoint(texts)
+        )
+        return command in _GIT_TELLING or (listing and has_suffix)
+    if name in _LISTING_BY_OPTION and not _LISTING_BY_OPTION[name].isdisjoint(texts):
+        return has_suffix
+    if name == "grep":  # of what comes through the pipe
+        return has_suffix and sum(word.raw[:1] != "-" for word in rest) == 1
+    if name in _FILTERS:
+        return has_suffix and all(_NUMERIC.fullmatch(word.raw) for word in rest)
+    return name in _TELLING or (name in _LISTING and has_suffix)
+
+
+def _is_open(word: Word) -> bool:
+    """Whether a hidden name is asked for, or nobody knows which."""
+    if word.text is None and not word.glob and not _SUBSTITUTION.search(word.raw):
+        return True
+    pattern = _pattern_of(word)
+    return bool(_HIDDEN.search(pattern) or secret_file_reason(pattern))

@@ -10,7 +10,12 @@ _MOST = 2000
 _MOST_ENTRIES = 20_000
 _MOST_DIRECTORIES = 200
 _WILD = re.compile(r"[*?\[]")
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+# Nothing is tried a second time (`?>`, `*+`): a long row of brackets costs no time.
+_ESCAPED_OR_BRACKET = re.compile(
+    r"\\(?P<escaped>.)"
+    r"|\[[!^]?\]?(?:(?>\[(?P<kind>[:.=])[^\]]*?(?P=kind)\])|\\.|[^\]\\])*+\]",
+    re.DOTALL,
+)
 
 
 def find_globbed(pattern: str) -> Sequence[str]:
@@ -41,8 +46,18 @@ def fits_glob(name: str, text: str, *, finds_dots: bool) -> bool:
 
 
 def plain_brackets(pattern: str) -> str:
-    """The pattern with what is escaped in brackets, and brackets as Python understands them."""
-    return _ESCAPED.sub(lambda found: f"[{found[1]}]", pattern).replace("[^", "[!")
+    """The pattern with `?` for each bracket, and with what is escaped in one of its own.
+
+    Which characters a bracket holds depends on classes and the locale: it may hold any.
+    """
+    return _ESCAPED_OR_BRACKET.sub(_plain, pattern)
+
+
+def _plain(found: re.Match[str]) -> str:
+    escaped = found["escaped"]
+    if escaped is None:
+        return "?"
+    return f"[{escaped}]" if escaped in "*?[" else str(escaped)
 
 
 def _entries(directory: str) -> Sequence[str]:

@@ -55,7 +55,8 @@ class NamedFiles:
 
     def assign(self, part: Assignment) -> None:
         """What follows may use the variable."""
-        if is_computed(part.value):
+        grows = part.source.startswith(f"{part.name}+=")
+        if part.command == "read" or grows or is_computed(part.value):
             self._computed.append(part.name)
 
     def on_known(self, words: Sequence[Word]) -> Iterator[Rule]:

@@ -10,7 +10,7 @@ from functools import cache
 from itertools import accumulate
 
 import tree_sitter_bash
-from tree_sitter import Language, Node, Parser, Point, Tree, TreeCursor
+from tree_sitter import Language, Parser, Point, Query, QueryCursor, Tree
 
 from crush.permissions.shell_findings import Findings
 
@@ -83,8 +83,11 @@ _EXPRESSIONS = {
 }
 _KNOWN = _STATEMENTS | _REDIRECTIONS | _WORDS | _EXPRESSIONS
 
-_COMMANDS = frozenset({"command_name", "declaration_command", "unset_command", "test_command"})
-_SUBSTITUTIONS = frozenset({"command_substitution", "process_substitution"})
+_SOUGHT = {
+    "command": ("command_name", "declaration_command", "unset_command", "test_command"),
+    "assignment": ("variable_assignment",),
+    "substitution": ("command_substitution", "process_substitution"),
+}
 
 
 def objection(findings: Findings) -> str:
@@ -93,13 +96,15 @@ def objection(findings: Findings) -> str:
     source = findings.source
     for at in findings.joined:
         source = f"{source[:at]}  {source[at + 2 :]}"
-    tree = _parse(source.encode())
+    encoded = source.encode()
+    tree = _parse(encoded)
     if tree is None:
         return "it takes too long to parse"
-    seen = _Seen()
-    reason = seen.collect(tree)
-    if reason:
-        return reason
+    if tree.root_node.has_error:  # or something that is missing
+        return "its syntax is not understood"
+    seen = _Seen(tree, encoded)
+    if seen.unknown:
+        return f"it contains {seen.unknown.replace('_', ' ')!r}, which is not understood"
     offsets = _byte_offsets(source)
     agreed = (
         seen.commands == {offsets[start] for start in findings.commands}
@@ -111,53 +116,42 @@ def objection(findings: Findings) -> str:
 
 
 class _Seen:
-    """Where the grammar sees what."""
+    """Where the grammar sees what: offsets of bytes; `unknown` is a kind that is not listed."""
 
-    def __init__(self) -> None:
-        self.commands: set[int] = set()
-        self.assignments: set[int] = set()
-        self.substitutions: set[tuple[int, int]] = set()
-
-    def collect(self, tree: Tree) -> str:
-        """Walk the whole tree; the reason if there is something in it that is not known."""
-        cursor = tree.walk()
-        while True:
-            node = cursor.node
-            if node is not None:
-                reason = self._note(node)
-                if reason:
-                    return reason
-            if not cursor.goto_first_child() and not _goto_following(cursor):
-                return ""
-
-    def _note(self, node: Node) -> str:
-        kind = node.type
-        if node.is_missing or node.is_error:
-            return "its syntax is not understood"
-        if not node.is_named:
-            return ""
-        if kind not in _KNOWN:
-            return f"it contains {kind.replace('_', ' ')!r}, which is not understood"
-        if kind in _COMMANDS:
-            self.commands.add(node.start_byte)
-        elif kind == "variable_assignment":
-            self.assignments.add(node.start_byte)
-        elif kind in _SUBSTITUTIONS:
-            self.substitutions.add((self._opening(node.start_byte), node.end_byte))
-        return ""
-
-
-def _goto_following(cursor: TreeCursor) -> bool:
-    """To the next sibling of the node or of its nearest ancestor that has one."""
-    while not cursor.goto_next_sibling():
-        if not cursor.goto_parent():
-            return False
-    return True
+    def __init__(self, tree: Tree, source: bytes) -> None:
+        found = QueryCursor(_query()).captures(tree.root_node)
+        self.commands = {node.start_byte for node in found.get("command", ())}
+        self.assignments = {node.start_byte for node in found.get("assignment", ())}
+        # Blanks between two substitutions in a string are given to the second.
+        self.substitutions = {
+            (node.end_byte - len(source[node.start_byte : node.end_byte].lstrip()), node.end_byte)
+            for node in found.get("substitution", ())
+        }
+        self.unknown = next((node.type for node in found.get("unknown", ())), "")
 
 
 @cache
 def _language() -> Language:
     return Language(tree_sitter_bash.language())
+
+
+@cache
+def _query() -> Query:
+    """What is sought, and every kind of syntax that there is but for the known ones."""
+    language = _language()
+    kinds = range(language.node_kind_count)
+    named = {language.node_kind_for_id(kind) for kind in kinds if _is_shown(language, kind)}
+    sought = {**_SOUGHT, "unknown": sorted(filter(None, named - _KNOWN))}
+    return Query(
+        language,
+        "\n".join(
+            f"[{' '.join(f'({kind})' for kind in kinds)}] @{name}" for name, kinds in sought.items()
+        ),
+    )
+
+
+def _is_shown(language: Language, kind: int) -> bool:
+    return language.node_kind_is_named(kind) and language.node_kind_is_visible(kind)
 
 
 def _parse(source: bytes) -> Tree | None:
