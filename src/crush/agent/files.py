@@ -20,13 +20,13 @@ class SessionFiles:
     def record(self, path: str, digest: str) -> None:
         self._known[path] = digest
         session_id = self._journal.run.session_id
-        self._journal.add_read(
+        self._journal.noted.add_read(
             FileRead(session_id=session_id, path=path, digest=digest, read_at=int(time.time()))
         )
 
     def changed(self, path: str, *, before: str | None, after: str | None) -> None:
         run = self._journal.run
-        self._journal.add_edit(
+        self._journal.noted.add_edit(
             FileEdit(
                 session_id=run.session_id, run_id=run.id, path=path, before=before, after=after
             )

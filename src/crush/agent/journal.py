@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from crush.agent.feed import Feed, GrowingText, LiveMessage
-from crush.store.change import Change, FileEdit, FileRead, SessionUsage, TodoList
+from crush.agent.noted import Noted, Notes
+from crush.store.change import Change
 from crush.store.store import Store
 from crush.wire.events import (
     Committed,
@@ -33,18 +34,11 @@ class _Batch(Struct, frozen=True, kw_only=True):
 
     events: Sequence[tuple[CommittedEvent, GrowingText | None]]
     messages: Mapping[MessageId, Message]
-    usage: Sequence[SessionUsage]
-    reads: Sequence[FileRead]
-    edits: Sequence[FileEdit]
-    todos: TodoList | None
+    notes: Notes
     run: Run
     growth: int
     opened: Sequence[LiveMessage]
     closed: Sequence[MessageId]
-
-    def news(self) -> tuple[object, ...]:
-        """What makes a commit worth it, beside a run that moved on."""
-        return (self.events, self.messages, self.usage, self.reads, self.edits, self.todos)
 
 
 class Journal:
@@ -54,6 +48,7 @@ class Journal:
         self._store = store
         self.feed = feed
         self.run = run
+        self.noted = Noted()
         self._stored_run = run
         self._live: LiveMessage | None = None
         self._growth = 0  # pieces of text so far
@@ -62,10 +57,6 @@ class Journal:
         self._hidden: list[tuple[int, GrowingText]] = []  # shown when so many events are told
         self._events: list[tuple[CommittedEvent, GrowingText | None]] = []
         self._messages: dict[MessageId, Message] = {}  # in the order in which they began
-        self._usage: list[SessionUsage] = []
-        self._reads: list[FileRead] = []
-        self._edits: list[FileEdit] = []
-        self._todos: TodoList | None = None
         self._opened: list[LiveMessage] = []
         self._closed: list[MessageId] = []
         self._wake = anyio.Event()
@@ -91,21 +82,6 @@ class Journal:
         """The run moved on: stored and told."""
         self.set_run(msgspec.structs.replace(self.run, state=state))
         self.note(RunUpdated(session_id=self.run.session_id, run=self.run))
-
-    def add_usage(self, usage: SessionUsage) -> None:
-        self._usage.append(usage)
-
-    def add_read(self, read: FileRead) -> None:
-        """May be called from a tool's thread."""
-        self._reads.append(read)
-
-    def add_edit(self, edit: FileEdit) -> None:
-        """May be called from a tool's thread."""
-        self._edits.append(edit)
-
-    def set_todos(self, todos: TodoList) -> None:
-        """The latest list is the one that is written."""
-        self._todos = todos
 
     # -- text that grows ----------------------------------------------------------------------
 
@@ -172,15 +148,15 @@ class Journal:
     async def _commit(self, *, ended: Sequence[Run]) -> None:
         batch = self._batch()
         run_changed = batch.run is not self._stored_run
-        if not (run_changed or any(batch.news())):
+        if not (run_changed or batch.events or batch.messages or batch.notes):
             return
         change = Change(
             messages=[*batch.messages.values()],
             runs=ended or ([batch.run] if run_changed else []),
-            usage=batch.usage,
-            reads=batch.reads,
-            edits=batch.edits,
-            todos=[batch.todos] if batch.todos else [],
+            usage=batch.notes.usage,
+            reads=batch.notes.reads,
+            edits=batch.notes.edits,
+            todos=[batch.notes.todos] if batch.notes.todos else [],
             events=[
                 *((self.run.id, event) for event, _ in batch.events),
                 *((run.id, RunComplete(session_id=run.session_id, run=run)) for run in ended),
@@ -200,10 +176,7 @@ class Journal:
         return _Batch(
             events=self._events[:],
             messages=messages,
-            usage=self._usage[:],
-            reads=self._reads[:],
-            edits=self._edits[:],
-            todos=self._todos,
+            notes=self.noted.notes(),
             run=self.run,
             growth=self._growth,
             opened=self._opened[:],
@@ -227,11 +200,7 @@ class Journal:
     def _forget(self, batch: _Batch) -> None:
         """Drop what is committed; what came meanwhile stays."""
         del self._events[: len(batch.events)]
-        del self._usage[: len(batch.usage)]
-        del self._reads[: len(batch.reads)]
-        del self._edits[: len(batch.edits)]
-        if self._todos is batch.todos:
-            self._todos = None
+        self.noted.forget(batch.notes)
         del self._opened[: len(batch.opened)]
         del self._closed[: len(batch.closed)]
         for message_id, message in batch.messages.items():

@@ -19,6 +19,6 @@ class SessionTodos:
 
     def replace(self, todos: Sequence[Todo]) -> None:
         self._todos = tuple(todos)
-        self._journal.set_todos(
+        self._journal.noted.set_todos(
             TodoList(session_id=self._journal.run.session_id, todos=self._todos)
         )

@@ -138,7 +138,7 @@ class Turn:
             return
         cost = price(usage, self._prompted.model)
         context = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
-        self._journal.add_usage(
+        self._journal.noted.add_usage(
             SessionUsage(
                 session_id=run.session_id,
                 prompt_tokens=context,
