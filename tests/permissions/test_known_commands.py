@@ -43,7 +43,7 @@ def test_a_refusal_says_in_one_line_what_is_wrong() -> None:
     assert refusal("git log --output=x") == "`git log --output` writes a file"
     assert refusal("git push") == "`git push` is not a known read-only command"
     assert refusal("git remote add a b") == "`git remote add` is not a known read-only command"
-    assert refusal("curl x") == "`curl` is not a known read-only command"
+    assert refusal("nc x") == "`nc` is not a known read-only command"
     assert refusal("./ls") == "`./ls` is a path, not the name of a known command"
     assert refusal("sort", expanding("$x")) == "`$x` may become an option of `sort`"
     assert refusal("tail -f x") == "`tail -f` does not end"

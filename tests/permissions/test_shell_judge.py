@@ -45,7 +45,7 @@ def here(tmp_path: Path) -> str:
         "/bin/cat a.txt",
         "time ls",
         "time -p git log",
-        "cat $(git ls-files | head -1)",
+        "cat $(git ls-files '*.md' | head -1)",
         "wc -l $(grep -rl foo src)",
         "rg -n -A 3 'process.env' src",
         "rg -g '*.py' foo",

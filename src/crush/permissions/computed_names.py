@@ -5,7 +5,7 @@ and so does `while read -r f; do cat "$f"; done`.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from crush.permissions.protected import secret_file_reason
 from crush.permissions.shell_reader import read_script
@@ -41,7 +41,7 @@ _FILTERS = frozenset({"head", "tail", "sort", "uniq"})
 _OTHERWISE = frozenset({"!", "-not", "-o", "-or", "-v", "--invert-match", "-vE", "-Ev"})
 
 _SUBSTITUTION = re.compile(r"\$\(|`")
-_HIDDEN = re.compile(r"(?:^|[/=:^\"'*?])\\?\.[^./\"'\s]")
+_HIDDEN = re.compile(r"(?:^|[/=:\"'])\.[^./\"'\s]")
 _HINTS = re.compile(
     r"env|rsa|ed25519|\.pem|\bkey|ssh|secret|cred|netrc|token|passw|shadow|histor", re.IGNORECASE
 )
@@ -63,16 +63,20 @@ def is_computed(word: Word) -> bool:
     return not commands or not all(_tells(words, has_suffix=has_suffix) for words in commands)
 
 
-def prints_computed(words: Sequence[Word], *, variables: Iterable[str]) -> bool:
+def is_computed_by(word: Word, variables: Sequence[str]) -> bool:
+    """Whether the word is computed, or holds one of the variables that are."""
+    if word.text is not None:
+        return False
+    held = "|".join(map(re.escape, variables))
+    pattern = rf"\$\{{?(?:{held})(?![A-Za-z0-9_])"
+    return is_computed(word) or bool(held and re.search(pattern, word.raw))
+
+
+def prints_computed(words: Sequence[Word], *, variables: Sequence[str]) -> bool:
     """Whether the command prints a file whose name is computed, here or in one of the variables."""
     if words[0].text in _NO_READERS:
         return False
-    held = "|".join(map(re.escape, variables))
-    used = re.compile(rf"\$\{{?(?:{held})(?![A-Za-z0-9_])") if held else None
-    return any(
-        is_computed(word) or (used is not None and word.text is None and used.search(word.raw))
-        for word in words[1:]
-    )
+    return any(is_computed_by(word, variables) for word in words[1:])
 
 
 def _is_silent(part: Redirect | Assignment) -> bool:
@@ -81,7 +85,7 @@ def _is_silent(part: Redirect | Assignment) -> bool:
 
 
 def _names_suffix(words: Sequence[Word]) -> bool:
-    """Whether a word says what the names end in: `'*.py'`, `'\\.py$'`, `src/app.py`."""
+    """Whether a word says what the names end in: `'*.py'`, `src/app.py`."""
     texts = [_pattern_of(word) for word in words[1:]]
     return _OTHERWISE.isdisjoint(texts) and any(
         _SUFFIX.fullmatch(text) and not text.startswith(":") for text in texts

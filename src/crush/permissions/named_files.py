@@ -3,7 +3,8 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from crush.permissions.computed_names import COMPUTED, is_computed, prints_computed
+from crush.config.secret_names import is_secret_name
+from crush.permissions.computed_names import COMPUTED, is_computed, is_computed_by, prints_computed
 from crush.permissions.defaults import caution
 from crush.permissions.real_path import real_path
 from crush.permissions.rules import Patterns, Rule, strongest
@@ -19,8 +20,10 @@ from crush.permissions.word_paths import (
     own_globs,
     secret_guess,
     shows_names,
+    variables,
 )
 
+_SECRETIVE = "it shows a variable that holds a secret, by its name"
 _RELATIVE = "it is relative to a directory that is only known when it runs"
 
 
@@ -72,14 +75,27 @@ class NamedFiles:
                 yield Rule("ask", "read", pattern, "default", reason)
         if is_search(words) and self._is_wide(words):
             yield Rule("ask", "read", words[-1].raw, "default", WIDE_SEARCH)
+        if name := self._secret_variable(words):
+            yield Rule("ask", "read", f"${name}", "default", _SECRETIVE)
         if prints_computed(words, variables=self._computed):
             yield Rule("ask", "read", words[-1].raw, "default", COMPUTED)
+
+    def on_input(self, word: Word) -> Iterator[Rule]:
+        """The rules and cautions on a file that is read by `<`."""
+        yield from self.on_words([word], reads_only=True)
+        if self._is_careful and is_computed_by(word, self._computed):
+            yield Rule("ask", "read", word.raw, "default", COMPUTED)
 
     def _is_wide(self, words: Sequence[Word]) -> bool:
         looked_at = operands(words)
         named = {path for word in looked_at for path in self._paths(word)}
         here = self._places.directories if starts_here(words, looked_at) else ()
         return any(is_wide(path, home=self._setting.home) for path in (*named, *here))
+
+    def _secret_variable(self, words: Sequence[Word]) -> str:
+        """A variable whose name says that its value is a secret, and that the script did not set."""
+        names = (name for word in words for name in variables(word) if name not in self._values)
+        return next(filter(is_secret_name, names), "")
 
     def on_words(
         self, words: Sequence[Word], *, reads_only: bool, names_only: bool = False

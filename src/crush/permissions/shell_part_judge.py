@@ -12,7 +12,7 @@ from crush.permissions.known_here import KnownHere
 from crush.permissions.named_files import NamedFiles
 from crush.permissions.offers import command_offers, redirect_offers
 from crush.permissions.real_path import real_path
-from crush.permissions.rules import Need, Patterns, Rule
+from crush.permissions.rules import Need, Patterns, Rule, is_any_command
 from crush.permissions.shell_places import Places
 from crush.permissions.shell_script import Assignment, Command, Part, Redirect, Unclear, Word
 from crush.permissions.shell_setting import Setting, doubted
@@ -104,9 +104,10 @@ class PartJudge:
 
     def _on_unknown(self, effect: str) -> Iterator[Rule]:
         """The command rules that may be about something that nobody can tell."""
-        for rule, _ in self._rules.commands:
+        for rule, pattern in self._rules.commands:
             if rule.effect == effect:
-                yield rule if rule.source == "mode" else doubted(rule)
+                is_meant = rule.source == "mode" or is_any_command(pattern)
+                yield rule if is_meant else doubted(rule)
 
     def _judge_redirect(self, part: Redirect) -> Decision:
         text = part.target.text
@@ -116,7 +117,7 @@ class PartJudge:
             allowed = Rule("allow", "write", text, "default", "it is no file")
             return self._about(part, "", allowed)
         if not part.writes:
-            named = [*self._files.on_words([part.target], reads_only=True)]
+            named = [*self._files.on_input(part.target)]
             allowed = Rule("allow", "read", part.target.raw, "default", "it only reads")
             return self._about(part, "", *named, allowed)
         if text is None or self.places.anywhere:

@@ -49,7 +49,7 @@ class Places:
             return
         found = {*(real_path(path) for path in targets), *map(os.path.normpath, targets)}
         self.directories += sorted(path for path in found if path not in self.directories)
-        self.anywhere = self.anywhere or len(self.directories) > _MOST
+        self.anywhere = len(self.directories) > _MOST
 
     def paths(self, word: Word) -> list[str]:
         """What a word of known value names, for each directory; empty if it is not known."""

@@ -138,6 +138,11 @@ def _is_secret(path: str) -> bool:
     return bool(secret_file_reason(path))
 
 
+def variables(word: Word) -> Sequence[str]:
+    """The names of those that the word stands for."""
+    return () if word.text is not None else [*dict.fromkeys(_VARIABLE.findall(word.raw))]
+
+
 def expansions(
     word: Word, *, values: Mapping[str, Iterable[str]], env: Mapping[str, str]
 ) -> Sequence[str]:
@@ -145,7 +150,7 @@ def expansions(
     if word.text is not None:
         return ()
     found = [re.sub(r"""["'\\]""", "", word.raw)]
-    for name in dict.fromkeys(match[1] for match in _VARIABLE.finditer(word.raw)):
+    for name in variables(word):
         held = [*values.get(name, ()), *((env[name],) if name in env else ())][:_MOST_VALUES]
         pattern = re.compile(rf"\$(?:{name}(?![A-Za-z0-9_])|\{{{name}\}})")
         found = [value.join(pattern.split(text)) for text in found for value in held]
