@@ -32,12 +32,15 @@ class State(Enum):
     FUNCTION_BODY = auto()  # after its name
 
 
+# Where a command may begin, go on or have ended.
+IN_COMMAND = frozenset({State.START, State.PREFIX, State.ARGS, State.AFTER})
+
+
 class Redirection(Struct):
     """An operator that waits for its word."""
 
     operator: str
     start: int
-    numbered: bool
 
 
 class HereDocument(Struct, frozen=True):

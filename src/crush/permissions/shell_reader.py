@@ -8,9 +8,10 @@ of the rest, so that parts too many do no harm. Where it would read on otherwise
 import re
 
 from crush.permissions.shell_findings import Findings
-from crush.permissions.shell_frames import Frame, Redirection, State
-from crush.permissions.shell_here import here_document, pass_bodies
-from crush.permissions.shell_keywords import DECLARING
+from crush.permissions.shell_frames import IN_COMMAND, Frame, State
+from crush.permissions.shell_here import pass_bodies
+from crush.permissions.shell_keywords import DECLARING, RESERVED
+from crush.permissions.shell_operators import finish_redirection, separate, take_operator
 from crush.permissions.shell_positions import take_word
 from crush.permissions.shell_script import Word
 from crush.permissions.shell_unreadable import UnreadableError
@@ -24,11 +25,11 @@ _OPERATOR = re.compile(
     r"|<<<|<<-|<<|<&-|<&|<>|<\(|<|>>|>&-|>&|>\||>\(|>|\(|\)"
 )
 _DESCRIPTOR = re.compile(r"[0-9]{1,4}")
-_COPY = re.compile(r"[0-9]+-?|-")
 _NAMED_DESCRIPTOR = re.compile(r"\{[A-Za-z_].*\}", re.DOTALL)
 _ELEMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\[")
 _NO_ARGUMENTS = re.compile(r"\([ \t]*\)")
-_IN_COMMAND = frozenset({State.START, State.PREFIX, State.ARGS, State.AFTER})
+_PLAIN_WORD = re.compile(r"[A-Za-z0-9_/.,:+@%^-]+(?=[ \t\n;&|)]|\Z)")
+_IN_SIMPLE_COMMAND = frozenset({State.START, State.PREFIX, State.ARGS})
 
 
 def read_script(source: str) -> Findings:
@@ -104,7 +105,7 @@ class _ScriptReader:
     def _end_line(self, frame: Frame) -> None:
         if frame.redirection is not None:
             raise UnreadableError("a redirection without a target", frame.redirection.start)
-        self._separate(frame, "\n")
+        separate(self._findings, frame, "\n", self._pos)
         self._pos += 1
         if frame.here_documents:
             self._pos = pass_bodies(self._findings, frame, self._pos)
@@ -112,12 +113,29 @@ class _ScriptReader:
             raise UnreadableError("a here-document that begins inside a substitution", self._pos)
 
     def _begin_word(self, frame: Frame) -> None:
+        if self._took_plain_word(frame):
+            return
         if frame.state is State.FUNCTION_BODY:
             frame.state = State.START
         may_assign = frame.redirection is None and _may_assign(frame)
         if may_assign and _ELEMENT.match(self._source, self._pos, frame.limit):
             raise UnreadableError("an element of an array", self._pos)
         frame.reader = begin_word(self._source, self._pos, limit=frame.limit, may_assign=may_assign)
+
+    def _took_plain_word(self, frame: Frame) -> bool:
+        """Most words need no reader: a name or an argument without anything special in it."""
+        if frame.redirection is not None or frame.state not in _IN_SIMPLE_COMMAND:
+            return False
+        found = _PLAIN_WORD.match(self._source, self._pos, frame.limit)
+        if found is None:
+            return False
+        text = found.group()
+        if frame.state is not State.ARGS and text in RESERVED:
+            return False
+        frame.add_word(Word(raw=text, text=text, prefix=text), self._pos, found.end())
+        frame.state = State.ARGS
+        self._pos = found.end()
+        return True
 
     def _go_on_with_word(self, frame: Frame, reader: WordReader) -> None:
         substitution = reader.read()
@@ -130,7 +148,8 @@ class _ScriptReader:
         if self._is_descriptor(frame, reader):
             frame.descriptor_start = reader.start
         elif frame.redirection is not None:
-            self._finish_redirection(frame, frame.redirection, reader)
+            between = any(outer.closer == "`" for outer in self._frames)
+            finish_redirection(self._findings, frame, reader, in_backticks=between)
         else:
             take_word(self._findings, frame, reader)
 
@@ -151,7 +170,7 @@ class _ScriptReader:
             raise UnreadableError("a descriptor whose number goes into a variable", reader.start)
         if not reader.raw.isdecimal():
             return False
-        if frame.redirection is not None or frame.state not in _IN_COMMAND:
+        if frame.redirection is not None or frame.state not in IN_COMMAND:
             raise UnreadableError("a number where a descriptor may be meant", reader.start)
         if not _DESCRIPTOR.fullmatch(reader.raw):
             raise UnreadableError("a number where a descriptor may be meant", reader.start)
@@ -178,7 +197,7 @@ class _ScriptReader:
         self._close(frame, self._pos + len(frame.closer))
 
     def _close(self, frame: Frame, end: int) -> None:
-        if frame.state not in _IN_COMMAND or frame.blocks or frame.redirection is not None:
+        if frame.state not in IN_COMMAND or frame.blocks or frame.redirection is not None:
             raise UnreadableError("it ends in the middle of a command", frame.start)
         if frame.here_documents:
             raise UnreadableError("a here-document is not ended", frame.here_documents[0].start)
@@ -201,22 +220,10 @@ class _ScriptReader:
         if frame.redirection is not None:
             raise UnreadableError("a redirection without a target", frame.redirection.start)
         start, self._pos = self._pos, self._pos + len(operator)
-        if frame.state is State.TEST:
-            self._take_in_test(frame, operator, start)
-        elif operator[0] in "<>" or operator.startswith("&>"):
-            self._begin_redirection(frame, operator, start)
-        elif operator in "()":
+        if frame.state is not State.TEST and operator in "()":
             self._take_parenthesis(frame, operator, start)
-        elif operator.startswith(";") and len(operator) > 1:
-            self._end_clause(frame, start)
         else:
-            self._separate(frame, operator)
-
-    def _take_in_test(self, frame: Frame, operator: str, start: int) -> None:
-        is_apart = self._source[start - 1] in " \t\n(!"
-        if operator not in ("&&", "||", "(", ")", "<", ">") or (operator == "(" and not is_apart):
-            raise UnreadableError("a test that is more than a comparison", start)
-        frame.add_word(Word(raw=operator, text=operator, prefix=operator), start, self._pos)
+            take_operator(self._findings, frame, operator, start)
 
     def _take_parenthesis(self, frame: Frame, operator: str, start: int) -> None:
         match operator, frame.state:
@@ -233,7 +240,7 @@ class _ScriptReader:
                 self._pass_no_arguments(frame, start)
             case ")", State.PATTERN_END:
                 frame.state = State.START
-            case ")", _ if frame.state in _IN_COMMAND and frame.block == "(":
+            case ")", _ if frame.state in IN_COMMAND and frame.block == "(":
                 self._findings.finish_command(frame)
                 frame.blocks.pop()
                 frame.state = State.AFTER
@@ -249,66 +256,6 @@ class _ScriptReader:
             raise UnreadableError("'(' where none is understood", start)
         self._pos = found.end()
         frame.state = State.START
-
-    def _end_clause(self, frame: Frame, start: int) -> None:
-        if frame.state not in _IN_COMMAND or frame.block != "case":
-            raise UnreadableError("';;' outside a case", start)
-        self._findings.finish_command(frame)
-        frame.state = State.PATTERN
-
-    def _separate(self, frame: Frame, operator: str) -> None:
-        """A newline or one of `;`, `&`, `&&`, `||`, `|` and `|&`."""
-        is_newline = operator == "\n"
-        match frame.state:
-            case State.PREFIX | State.ARGS | State.AFTER:
-                self._findings.finish_command(frame)
-                frame.state = State.START
-            case State.FOR_IN | State.FOR_WORDS if operator == ";":
-                frame.state = State.FOR_DO
-            case State.FOR_WORDS if is_newline:
-                frame.state = State.FOR_DO
-            case State.PATTERN_END if operator == "|":
-                frame.state = State.PATTERN_MORE
-            case State.START | State.FUNCTION_BODY | State.CASE_IN if is_newline:
-                pass
-            case State.FOR_IN | State.FOR_DO | State.PATTERN | State.TEST if is_newline:
-                pass
-            case _:
-                raise UnreadableError(f"{operator!r} where none is understood", self._pos)
-
-    def _begin_redirection(self, frame: Frame, operator: str, start: int) -> None:
-        if frame.state not in _IN_COMMAND or operator == ">(":
-            raise UnreadableError(f"{operator!r} where none is understood", start)
-        if frame.state is State.START:
-            frame.state = State.PREFIX
-        numbered, frame.descriptor_start = frame.descriptor_start, -1
-        if operator.endswith("&-"):
-            return
-        frame.redirection = Redirection(
-            operator, start if numbered < 0 else numbered, numbered >= 0
-        )
-
-    def _finish_redirection(
-        self, frame: Frame, redirection: Redirection, reader: WordReader
-    ) -> None:
-        frame.redirection = None
-        operator, start = redirection.operator, redirection.start
-        word = reader.word()
-        match operator:
-            case "<<<":
-                return
-            case "<<" | "<<-":
-                if any(outer.closer == "`" for outer in self._frames):
-                    raise UnreadableError("a here-document between backticks", start)
-                waiting = here_document(word.raw, start=start, strips_tabs=operator == "<<-")
-                frame.here_documents.append(waiting)
-            case "<&":
-                if word.text is None or not _COPY.fullmatch(word.text):
-                    raise UnreadableError("a descriptor that is not known", start)
-            case ">&" if word.text is not None and _COPY.fullmatch(word.text):
-                return
-            case _:
-                self._findings.redirect(start, self._pos, word, writes=operator != "<")
 
 
 def _may_assign(frame: Frame) -> bool:
