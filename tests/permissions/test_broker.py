@@ -110,7 +110,7 @@ class Desk:
         with scope or anyio.CancelScope():
             try:
                 self.ends[asked.id] = await self.broker.ask(
-                    asked, wanted, run_id=RUN, covers=covers, remember=self.grants.remember
+                    asked, [wanted], run_id=RUN, covers=covers, remember=self.grants.remember
                 )
             except StoreError as exc:
                 self.failures[asked.id] = exc

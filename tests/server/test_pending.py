@@ -49,7 +49,7 @@ async def _ask(project: Project, request: PermissionRequest, into: dict[str, Ans
         description=request.description,
     )
     into[request.id] = await project.broker.ask(
-        request, need, run_id=RunId("r"), covers=_never, remember=_nowhere
+        request, [need], run_id=RunId("r"), covers=_never, remember=_nowhere
     )
 
 

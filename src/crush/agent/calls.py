@@ -17,6 +17,7 @@ from crush.agent.draft import Draft
 from crush.agent.fencing import Fencing
 from crush.agent.gate import Gate
 from crush.agent.journal import Journal
+from crush.agent.json_texts import change_texts, texts_in
 from crush.agent.live_output import LiveOutput
 from crush.agent.whole_messages import result_message
 from crush.config.secret_values import Secrets
@@ -160,10 +161,11 @@ class CallRunner:
             )
         return part
 
-    def _check_placeholders(self, text: str) -> None:
+    def _check_placeholders(self, args: msgspec.Struct) -> None:
         """What a model was shown in the place of a secret must not be written back as its value."""
+        texts = [*texts_in(msgspec.to_builtins(args))]
         for name in self._secrets.names:
-            if f"[secret {name}]" in text:
+            if any(f"[secret {name}]" in text for text in texts):
                 raise ToolError(
                     f"The text contains [secret {name}], which stands for a value that you do not "
                     "see. Use edit, and leave that part of the file out of both strings."
@@ -171,14 +173,14 @@ class CallRunner:
 
     def _part(self, call: _Call, result: ToolResult) -> ResultPart:
         """What the model and everybody else gets to see: without the values of secrets."""
-        hide = self._secrets.hide
+        hide, metadata = self._secrets.hide, result.metadata_json()
         return ResultPart(
             tool_call_id=call.event.id,
             name=call.event.name,
             content=hide(result.content),
             data=result.data,
             mime_type=result.mime_type,
-            metadata=hide(result.metadata_json()),
+            metadata=change_texts(metadata.encode(), hide).decode() if metadata else "",
             is_error=result.is_error,
         )
 
@@ -213,7 +215,7 @@ class CallRunner:
             lambda: self._gate.judge(tool.tool.needs(args, context))
         )
         if any(item.need.kind == "write" for item in judged):
-            self._check_placeholders(call.event.input)
+            self._check_placeholders(args)
         verdict = await self._gate.check(call.event.id, judged)
         if not verdict.allowed:
             self.stopped = self.stopped or verdict.stop

@@ -4,7 +4,6 @@ Headless means that no client that can answer follows the session: then asking i
 What no rule and no person allowed may still run where a fence bounds it: in mode `workspace`.
 """
 
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
@@ -12,6 +11,7 @@ from msgspec import Struct
 
 from crush.agent.fencing import Fencing
 from crush.agent.journal import Journal
+from crush.agent.question_of_call import Judged, one_question_each, request_for
 from crush.agent.waiting import PersonWait
 from crush.permissions.broker import Answer, Broker, Remember
 from crush.permissions.decision import Decision
@@ -19,7 +19,6 @@ from crush.permissions.judge import Judge
 from crush.permissions.rule_text import parse_rule
 from crush.permissions.rules import Need, Rule
 from crush.sandbox.fence import Fence
-from crush.wire.codec import params_object
 from crush.wire.events import PermissionResolved
 from crush.wire.ids import PermissionId, ToolCallId
 from crush.wire.permissions import PermissionRequest
@@ -31,13 +30,6 @@ HEADLESS_HINT = (
 OUTSIDE_HINT = "the sandbox refused it; allow the command by a rule, or the run with -y"
 READ_ONLY_HINT = "leave out --read-only to allow changes"
 RULE_HINT = "`crush permissions list` shows the rule"
-
-
-class Judged(Struct, frozen=True, kw_only=True):
-    """A need and what the rules say of it."""
-
-    need: Need
-    decision: Decision
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -99,13 +91,19 @@ class Gate:
         for item in judged:
             if item.decision.effect == "deny":  # before anybody is asked about the rest
                 return self._deny(call_id, item)
-        verdict = ALLOWED
+        verdict, open_ones = ALLOWED, []
         for item in judged:
-            permitted = await self._permit(call_id, item)
-            if not permitted.allowed:
-                return permitted
-            if item.need.kind == "execute":
+            permitted = await self._permit(item)
+            if permitted is None:
+                open_ones.append(item)
+            elif item.need.kind == "execute":
                 verdict = permitted
+        if open_ones and not self._can_ask():
+            return self._nobody(call_id, open_ones[0].need)
+        for group in one_question_each(open_ones):
+            answered = await self._ask(call_id, group)
+            if not answered.allowed:
+                return answered
         return verdict
 
     async def let_out(self, call_id: str, judged: Sequence[Judged], reason: str) -> bool:
@@ -120,7 +118,7 @@ class Gate:
             self._refuse(call_id, need, by="headless", hint=OUTSIDE_HINT)
             return False
         decision = msgspec.structs.replace(item.decision, reason=reason)
-        verdict = await self._ask(call_id, Judged(need=need, decision=decision))
+        verdict = await self._ask(call_id, [Judged(need=need, decision=decision)])
         return verdict.allowed
 
     def _granted(self) -> list[Rule]:
@@ -132,10 +130,6 @@ class Gate:
             return False
         decision = self._judge.judge(need, more=_session_rules(rules))
         return decision.effect == "allow" and _is_explicit(decision)
-
-    def _is_showable(self, offer: Sequence[str]) -> bool:
-        """A rule that holds a secret would be kept in a file, and shown."""
-        return all(self._hide(text) == text for text in offer)
 
     def _deny(self, call_id: str, item: Judged) -> Verdict:
         rule = item.decision.rule
@@ -150,8 +144,8 @@ class Gate:
             ),
         )
 
-    async def _permit(self, call_id: str, item: Judged) -> Verdict:
-        """By a rule, inside a fence, by what was granted before, or by a person who can answer."""
+    async def _permit(self, item: Judged) -> Verdict | None:
+        """By a rule, by what was granted before, or inside a fence; None: a person has to say."""
         need, decision = item.need, item.decision
         runs = need.kind == "execute"
         if decision.effect == "allow":
@@ -164,16 +158,17 @@ class Gate:
             fence = await self._fencing.fence()
             if fence is not None:
                 return Verdict(allowed=True, fence=fence)
-        if not self._can_ask():
-            self._refuse(call_id, need, by="headless", hint=self._hint(runs=runs))
-            return Verdict(
-                allowed=False,
-                text=(
-                    "Permission needed, and nobody can give it in this run. Go on without it if "
-                    "you can; otherwise say what you would have done."
-                ),
-            )
-        return await self._ask(call_id, item)
+        return None
+
+    def _nobody(self, call_id: str, need: Need) -> Verdict:
+        self._refuse(call_id, need, by="headless", hint=self._hint(runs=need.kind == "execute"))
+        return Verdict(
+            allowed=False,
+            text=(
+                "Permission needed, and nobody can give it in this run. Go on without it if "
+                "you can; otherwise say what you would have done."
+            ),
+        )
 
     def _hint(self, *, runs: bool) -> str:
         remedy = self._fencing.remedy
@@ -181,25 +176,16 @@ class Gate:
             return f"a sandbox would let it run: {remedy}; or {HEADLESS_HINT}"
         return HEADLESS_HINT
 
-    async def _ask(self, call_id: str, item: Judged) -> Verdict:
-        need = item.need
-        request = PermissionRequest(
-            id=PermissionId(str(uuid.uuid4())),
-            session_id=self._journal.run.session_id,
-            tool_call_id=ToolCallId(call_id),
-            tool_name=need.tool,
-            description=need.description,
-            action=need.action,
-            params=params_object(need.params),
-            path=need.directory,
-            reason=item.decision.reason,
-            offers=[list(offer) for offer in item.decision.offers if self._is_showable(offer)],
+    async def _ask(self, call_id: str, group: Sequence[Judged]) -> Verdict:
+        needs = [item.need for item in group]
+        request = request_for(
+            group, session_id=self._journal.run.session_id, call_id=call_id, hide=self._hide
         )
         with self._waiting.one_call():
             await self._journal.flush()  # the call is known before it is asked about
             answer = await self._broker.ask(
                 request,
-                need,
+                needs,
                 run_id=self._journal.run.id,
                 covers=self._covers,
                 remember=self._remember,
@@ -207,8 +193,9 @@ class Gate:
         if answer.by not in {"timeout", "turn"}:
             await self._audit(request, answer)
         if answer.outcome in {"allow", "allow_session", "allow_always"}:
-            if need.kind == "write":
-                self._fencing.admit(need.target)
+            for need in needs:
+                if need.kind == "write":
+                    self._fencing.admit(need.target)
             return ALLOWED
         self._count()
         if answer.by == "timeout":
@@ -234,7 +221,7 @@ class Gate:
                 tool_name=need.tool,
                 outcome="deny",
                 by=by,
-                what=need.description,
+                what=self._hide(need.description),
                 hint=hint,
                 run_id=self._journal.run.id,
             )

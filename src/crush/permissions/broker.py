@@ -5,7 +5,7 @@ It decides nothing: rules do, people do. Storage and events are behind `PendingS
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -61,15 +61,14 @@ class PendingStore(Protocol):
 
 class _Asked(Struct, frozen=True, kw_only=True, eq=False):
     request: PermissionRequest
-    need: Need
+    needs: Sequence[Need]
     run_id: RunId
     covers: Covers
     remember: Remember
     first: FirstAnswer[Answer]
 
-    @property
-    def key(self) -> _NeedKey:
-        return _need_key(self.request.session_id, self.need)
+    def keys(self) -> Iterator[_NeedKey]:
+        return (_need_key(self.request.session_id, need) for need in self.needs)
 
 
 class Broker:
@@ -94,19 +93,19 @@ class Broker:
     async def ask(
         self,
         request: PermissionRequest,
-        need: Need,
+        needs: Sequence[Need],
         *,
         run_id: RunId,
         covers: Covers,
         remember: Remember,
     ) -> Answer:
-        """Wait for an answer. Cancelled: the request is withdrawn. Too late: denied.
+        """Wait for an answer to all these needs. Cancelled: the request is withdrawn. Too late: denied.
 
         `covers` and `remember` are those of the run: rules mean what they mean in its directory.
         """
         asked = _Asked(
             request=request,
-            need=need,
+            needs=needs,
             run_id=run_id,
             covers=covers,
             remember=remember,
@@ -163,7 +162,7 @@ class Broker:
         if answer.outcome in _LASTING:
             self._grants.setdefault(asked.request.session_id, []).append(answer)
             if not answer.rules:
-                self._needs.add(asked.key)
+                self._needs.update(asked.keys())
 
     async def _settle(self, asked: _Asked, answer: Answer) -> Answer:
         commit = partial(self._pending.resolved, asked.request, asked.run_id, answer)
@@ -182,8 +181,13 @@ class Broker:
         if not asked.first.is_awaited:
             return
         rules = self.session_rules(asked.request.session_id)
-        if asked.key in self._needs or (
-            rules and await anyio.to_thread.run_sync(asked.covers, asked.need, rules)
+        pairs = zip(asked.keys(), asked.needs, strict=True)
+        left = [need for key, need in pairs if key not in self._needs]
+        if not left or (
+            rules
+            and await anyio.to_thread.run_sync(
+                lambda: all(asked.covers(need, rules) for need in left)
+            )
         ):
             await self._settle(asked, grant)
 

@@ -48,9 +48,20 @@ async def body_of(request: web.Request, kind: type[T]) -> T:
         raise UsageError(f"failed to decode request: {exc}") from exc
 
 
+# What stands in the place of a client where nobody answered.
+_NOBODY = frozenset({"headless", "rule", "timeout", "turn"})
+_MAX_CLIENT_ID = 100
+
+
 def client_of(request: web.Request) -> str:
-    """Who sends this; Crush's clients do not say it with an answer."""
-    return request.query.get("client_id", "") or "classic client"
+    """Who sends this; Crush's clients do not say it with an answer. Raises UsageError.
+
+    It is shown and noted as the one who decided, so nobody may pass for the server.
+    """
+    client_id = request.query.get("client_id", "")
+    if client_id in _NOBODY or len(client_id) > _MAX_CLIENT_ID or not client_id.isprintable():
+        raise UsageError("invalid client_id")
+    return client_id or "classic client"
 
 
 def json_response(value: object) -> web.Response:
