@@ -10,14 +10,16 @@ from typing import Self
 import anyio
 from anyio.abc import TaskGroup
 
+from crush.agent.fencing import FindSandbox
 from crush.agent.project import Order, Project
 from crush.agent.prompt import load_prompts
 from crush.agent.setup import Setup
 from crush.config.schema import ToolLimits
 from crush.config.secret_log import SecretFilter
 from crush.config.settings import ChosenModel, ProviderSettings
-from crush.permissions.defaults import mode_rules
+from crush.permissions.defaults import rules_for
 from crush.permissions.known_commands import KnownCommands
+from crush.permissions.rules import Rule
 from crush.providers.base import Provider
 from crush.store.change import Limits
 from crush.store.registry import Registry
@@ -67,6 +69,8 @@ class Bench:
         self.prompts = load_prompts()
         self.busy: list[bool] = []
         self.secrets: dict[str, str] = {}
+        self.rules: Sequence[Rule] = ()  # the user's
+        self.find_sandbox: FindSandbox = no_sandbox
         self._tasks: TaskGroup = anyio.create_task_group()
 
     async def __aenter__(self) -> Self:
@@ -80,7 +84,7 @@ class Bench:
             last_seq=await self.store.last_seq(),
             tools=self.tools,
             known_commands=cache(KnownCommands.load),
-            find_sandbox=no_sandbox,
+            find_sandbox=self.find_sandbox,
             log_path=os.path.join(self.cwd, "server.log"),
             log_secrets=SecretFilter(),
             prompts=self.prompts,
@@ -133,7 +137,9 @@ class Bench:
             mode=mode,
             read_only=read_only,
             setup=Setup(
-                rules=mode_rules(mode, read_only=read_only, root=self.cwd),
+                rules=rules_for(
+                    mode, read_only=read_only, root=self.cwd, user=self.rules, project=()
+                ),
                 limits=ToolLimits(),
                 left_out=frozenset(),
                 hidden=frozenset(),

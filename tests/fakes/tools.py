@@ -7,6 +7,7 @@ import anyio
 from msgspec import Struct
 
 from crush.permissions.rules import Kind, Need
+from crush.sandbox.fence import Fence
 from crush.tools.base import AnyTool, Tool, ToolContext, ToolResult
 
 
@@ -30,6 +31,7 @@ class FakeTool:
         needed: what calls would touch.
         output: what calls show while they run.
         most: how many ran at once at most.
+        fences: what bounded each call.
     """
 
     args_type = FakeArgs
@@ -46,12 +48,14 @@ class FakeTool:
         self.needed: Callable[[str], Sequence[Need]] = lambda key: []
         self.output: Mapping[str, str] = {}
         self.most = 0
+        self.fences: dict[str, Fence | None] = {}
         self._changed = anyio.Event()
 
     def needs(self, args: FakeArgs, context: ToolContext) -> Sequence[Need]:
         return self.needed(args.key)
 
     async def run(self, args: FakeArgs, context: ToolContext) -> ToolResult:
+        self.fences[args.key] = context.fence
         self._note(self.begun, args.key)
         self.most = max(self.most, len(self.begun) - len(self.ended) - len(self.cancelled))
         try:
