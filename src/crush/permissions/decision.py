@@ -7,7 +7,7 @@ from msgspec import Struct
 from crush.permissions.rules import SEVERITY, Effect, Rule, strongest
 
 
-class Decision(Struct, frozen=True, kw_only=True):
+class Decision(Struct, frozen=True, kw_only=True, gc=False):
     """One decision; that of a compound command holds those of its parts.
 
     Attributes:

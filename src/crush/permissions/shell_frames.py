@@ -3,7 +3,7 @@
 The script is such a list, and so is what stands between `$(` and `)` or between backticks.
 """
 
-from enum import Enum, auto
+from enum import IntEnum, auto
 
 from msgspec import Struct
 
@@ -11,7 +11,7 @@ from crush.permissions.shell_script import Word
 from crush.permissions.shell_words import WordReader
 
 
-class State(Enum):
+class State(IntEnum):
     """What bash expects at this point of a list of commands."""
 
     START = auto()  # a command, a keyword

@@ -5,9 +5,9 @@ import re
 from crush.permissions.shell_findings import Findings
 from crush.permissions.shell_frames import IN_COMMAND, Frame, Redirection, State
 from crush.permissions.shell_here import here_document
+from crush.permissions.shell_plain_words import ReadWord
 from crush.permissions.shell_script import Word
 from crush.permissions.shell_unreadable import UnreadableError
-from crush.permissions.shell_words import WordReader
 
 _COPY = re.compile(r"[0-9]+-?|-")
 _IN_TESTS = frozenset({"&&", "||", "(", ")", "<", ">"})
@@ -73,7 +73,7 @@ def _begin_redirection(frame: Frame, operator: str, start: int) -> None:
 
 
 def finish_redirection(
-    findings: Findings, frame: Frame, reader: WordReader, *, in_backticks: bool
+    findings: Findings, frame: Frame, reader: ReadWord, *, in_backticks: bool
 ) -> None:
     """The redirection that `frame` holds has got the word that `reader` has read."""
     if frame.redirection is None:

@@ -9,11 +9,12 @@ from crush.permissions.shell_keywords import (
     RESERVED,
     UNSUPPORTED,
 )
+from crush.permissions.shell_plain_words import ReadWord
 from crush.permissions.shell_unreadable import UnreadableError
-from crush.permissions.shell_words import NAME, WordReader
+from crush.permissions.shell_words import NAME
 
 
-def take_word(findings: Findings, frame: Frame, reader: WordReader) -> None:
+def take_word(findings: Findings, frame: Frame, reader: ReadWord) -> None:
     """Put the word that `reader` has read to its use in `frame`."""
     match frame.state:
         case State.START if reader.raw in RESERVED:
@@ -33,7 +34,7 @@ def take_word(findings: Findings, frame: Frame, reader: WordReader) -> None:
             _take_in_case(frame, reader)
 
 
-def _take_in_command(findings: Findings, frame: Frame, reader: WordReader) -> None:
+def _take_in_command(findings: Findings, frame: Frame, reader: ReadWord) -> None:
     word = reader.word()
     if frame.state is State.PREFIX and reader.raw in RESERVED:
         raise UnreadableError(f"{reader.raw!r} where no command begins", reader.start)
@@ -50,7 +51,7 @@ def _take_in_command(findings: Findings, frame: Frame, reader: WordReader) -> No
     frame.state = State.ARGS
 
 
-def _take_keyword(findings: Findings, frame: Frame, reader: WordReader) -> None:
+def _take_keyword(findings: Findings, frame: Frame, reader: ReadWord) -> None:
     raw = reader.raw
     findings.is_plain = False
     if raw in OPENING:
@@ -74,7 +75,7 @@ def _take_keyword(findings: Findings, frame: Frame, reader: WordReader) -> None:
             _take_following(findings, frame, reader)
 
 
-def _take_following(findings: Findings, frame: Frame, reader: WordReader) -> None:
+def _take_following(findings: Findings, frame: Frame, reader: ReadWord) -> None:
     """A keyword that goes on with the innermost compound command, or ends it."""
     replacement = FOLLOWING.get((frame.block, reader.raw))
     if replacement is None:
@@ -86,7 +87,7 @@ def _take_following(findings: Findings, frame: Frame, reader: WordReader) -> Non
     frame.state = State.START if replacement else State.AFTER
 
 
-def _take_in_test(findings: Findings, frame: Frame, reader: WordReader) -> None:
+def _take_in_test(findings: Findings, frame: Frame, reader: ReadWord) -> None:
     word = reader.word()
     frame.add_word(word, reader.start, reader.pos)
     if reader.raw == "]]":
@@ -99,7 +100,7 @@ def _take_in_test(findings: Findings, frame: Frame, reader: WordReader) -> None:
         findings.doubt(reader.start, reader.pos, "a test that computes or looks at variables")
 
 
-def _take_in_for(findings: Findings, frame: Frame, reader: WordReader) -> None:
+def _take_in_for(findings: Findings, frame: Frame, reader: ReadWord) -> None:
     match frame.state, reader.raw:
         case State.FOR_NAME, raw if NAME.fullmatch(raw):
             findings.assign(reader.start, reader.pos, raw, UNKNOWN_VALUE)
@@ -117,7 +118,7 @@ def _take_in_for(findings: Findings, frame: Frame, reader: WordReader) -> None:
             raise UnreadableError(f"{raw!r} in a for loop", reader.start)
 
 
-def _take_in_case(frame: Frame, reader: WordReader) -> None:
+def _take_in_case(frame: Frame, reader: ReadWord) -> None:
     match frame.state, reader.raw:
         case State.CASE_WORD, _:
             frame.state = State.CASE_IN

@@ -10,10 +10,10 @@ import re
 from crush.permissions.shell_findings import Findings
 from crush.permissions.shell_frames import IN_COMMAND, Frame, State
 from crush.permissions.shell_here import pass_bodies
-from crush.permissions.shell_keywords import DECLARING, RESERVED
+from crush.permissions.shell_keywords import DECLARING
 from crush.permissions.shell_operators import finish_redirection, separate, take_operator
+from crush.permissions.shell_plain_words import ReadWord, plain_word
 from crush.permissions.shell_positions import take_word
-from crush.permissions.shell_script import Word
 from crush.permissions.shell_unreadable import UnreadableError
 from crush.permissions.shell_words import Substitution, WordReader, begin_word
 
@@ -28,8 +28,6 @@ _DESCRIPTOR = re.compile(r"[0-9]{1,4}")
 _NAMED_DESCRIPTOR = re.compile(r"\{[A-Za-z_].*\}", re.DOTALL)
 _ELEMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\[")
 _NO_ARGUMENTS = re.compile(r"\([ \t]*\)")
-_PLAIN_WORD = re.compile(r"[A-Za-z0-9_/.,:+@%^-]+(?=[ \t\n;&|)]|\Z)")
-_IN_SIMPLE_COMMAND = frozenset({State.START, State.PREFIX, State.ARGS})
 
 
 def read_script(source: str) -> Findings:
@@ -113,29 +111,17 @@ class _ScriptReader:
             raise UnreadableError("a here-document that begins inside a substitution", self._pos)
 
     def _begin_word(self, frame: Frame) -> None:
-        if self._took_plain_word(frame):
-            return
         if frame.state is State.FUNCTION_BODY:
             frame.state = State.START
         may_assign = frame.redirection is None and _may_assign(frame)
+        plain = plain_word(self._source, self._pos, limit=frame.limit, may_assign=may_assign)
+        if plain is not None:
+            self._pos = plain.pos
+            self._use(frame, plain)
+            return
         if may_assign and _ELEMENT.match(self._source, self._pos, frame.limit):
             raise UnreadableError("an element of an array", self._pos)
         frame.reader = begin_word(self._source, self._pos, limit=frame.limit, may_assign=may_assign)
-
-    def _took_plain_word(self, frame: Frame) -> bool:
-        """Most words need no reader: a name or an argument without anything special in it."""
-        if frame.redirection is not None or frame.state not in _IN_SIMPLE_COMMAND:
-            return False
-        found = _PLAIN_WORD.match(self._source, self._pos, frame.limit)
-        if found is None:
-            return False
-        text = found.group()
-        if frame.state is not State.ARGS and text in RESERVED:
-            return False
-        frame.add_word(Word(raw=text, text=text, prefix=text), self._pos, found.end())
-        frame.state = State.ARGS
-        self._pos = found.end()
-        return True
 
     def _go_on_with_word(self, frame: Frame, reader: WordReader) -> None:
         substitution = reader.read()
@@ -147,11 +133,15 @@ class _ScriptReader:
         self._note_word(reader)
         if self._is_descriptor(frame, reader):
             frame.descriptor_start = reader.start
-        elif frame.redirection is not None:
-            between = any(outer.closer == "`" for outer in self._frames)
-            finish_redirection(self._findings, frame, reader, in_backticks=between)
         else:
-            take_word(self._findings, frame, reader)
+            self._use(frame, reader)
+
+    def _use(self, frame: Frame, word: ReadWord) -> None:
+        if frame.redirection is None:
+            take_word(self._findings, frame, word)
+            return
+        in_backticks = any(outer.closer == "`" for outer in self._frames)
+        finish_redirection(self._findings, frame, word, in_backticks=in_backticks)
 
     def _note_word(self, reader: WordReader) -> None:
         for start, end, reason in reader.doubts:

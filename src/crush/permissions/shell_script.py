@@ -1,6 +1,7 @@
 """A shell command as what it would do: the parts that are judged, each on its own.
 
 Made by `shell_syntax` from the text, judged by `shell_judge`. Nothing here runs or looks at anything.
+Nothing points back either, so that the garbage collector need not look at thousands of words.
 """
 
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 
-class Word(Struct, frozen=True, kw_only=True):
+class Word(Struct, frozen=True, kw_only=True, gc=False):
     """One word of a command, as far as it is known before the shell expands it.
 
     Attributes:
@@ -29,14 +30,14 @@ class Word(Struct, frozen=True, kw_only=True):
     glob: str = ""
 
 
-class Command(Struct, frozen=True, kw_only=True, tag="command"):
+class Command(Struct, frozen=True, kw_only=True, tag="command", gc=False):
     """A simple command: its name and arguments. Assignments before it are parts of their own."""
 
     source: str
     words: Sequence[Word]
 
 
-class Redirect(Struct, frozen=True, kw_only=True, tag="redirect"):
+class Redirect(Struct, frozen=True, kw_only=True, tag="redirect", gc=False):
     """A redirection to or from a file; copies of descriptors (`2>&1`) are no parts."""
 
     source: str
@@ -44,7 +45,7 @@ class Redirect(Struct, frozen=True, kw_only=True, tag="redirect"):
     writes: bool
 
 
-class Assignment(Struct, frozen=True, kw_only=True, tag="assignment"):
+class Assignment(Struct, frozen=True, kw_only=True, tag="assignment", gc=False):
     """A variable that gets a value, for one command (`before`) or for what follows.
 
     `command`: the name of that command, or of the one that assigns: `read`.
@@ -57,7 +58,7 @@ class Assignment(Struct, frozen=True, kw_only=True, tag="assignment"):
     command: str = ""
 
 
-class Unclear(Struct, frozen=True, kw_only=True, tag="unclear"):
+class Unclear(Struct, frozen=True, kw_only=True, tag="unclear", gc=False):
     """Something that cannot be judged, and why: nothing may allow it but a person."""
 
     source: str
@@ -67,7 +68,7 @@ class Unclear(Struct, frozen=True, kw_only=True, tag="unclear"):
 Part = Command | Redirect | Assignment | Unclear
 
 
-class Script(Struct, frozen=True, kw_only=True):
+class Script(Struct, frozen=True, kw_only=True, gc=False):
     """All parts in the order of the text, those inside substitutions, loops and groups too.
 
     `is_simple`: nothing but one simple command, without expansions: any shell reads it alike.

@@ -5,11 +5,12 @@ never runs a word as a command, opens a file or assigns a variable that is not a
 unless one of them is `Unclear`.
 """
 
-from crush.permissions.shell_findings import Findings
+from collections.abc import Sequence
+
 from crush.permissions.shell_grammar import objection
 from crush.permissions.shell_reader import read_script
 from crush.permissions.shell_screen import screen
-from crush.permissions.shell_script import Command, Script, Unclear
+from crush.permissions.shell_script import Command, Part, Script, Unclear
 
 
 def parse_script(text: str) -> Script:
@@ -19,16 +20,17 @@ def parse_script(text: str) -> Script:
         shown = text.encode(errors="replace").decode()  # it goes into databases and over the wire
         return Script(parts=(Unclear(source=shown, reason=reason),), is_simple=False)
     findings = read_script(text)
-    if not any(isinstance(part, Unclear) for part in findings.parts):
+    parts = findings.parts
+    if not any(isinstance(part, Unclear) for part in parts):
         reason = objection(findings)
         if reason:
-            findings.doubt(0, len(text), reason)
-    return Script(parts=findings.parts, is_simple=_is_simple(findings))
+            parts = (Unclear(source=text, reason=reason), *parts)
+    return Script(parts=parts, is_simple=findings.is_plain and _is_simple(parts))
 
 
-def _is_simple(findings: Findings) -> bool:
-    match findings.parts:
+def _is_simple(parts: Sequence[Part]) -> bool:
+    match parts:
         case (Command() as command,):
-            return findings.is_plain and all(word.text is not None for word in command.words)
+            return all(word.text is not None for word in command.words)
         case _:
             return False
