@@ -211,9 +211,14 @@ class CallRunner:
             fence=mounted,
             emit_output=output.grow,
         )
-        judged = await anyio.to_thread.run_sync(
-            lambda: self._gate.judge(tool.tool.needs(args, context))
-        )
+        try:
+            judged = await anyio.to_thread.run_sync(
+                lambda: self._gate.judge(tool.tool.needs(args, context))
+            )
+        except ToolError:
+            if not tool.read_only:  # more useful than that the text is not in the file
+                self._check_placeholders(args)
+            raise
         if any(item.need.kind == "write" for item in judged):
             self._check_placeholders(args)
         verdict = await self._gate.check(call.event.id, judged)
