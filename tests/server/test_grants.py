@@ -168,6 +168,34 @@ async def test_a_download_is_one_question_about_its_address_and_its_file(site: S
     assert (site.project() / "x").read_text() == "two"
 
 
+PROTECTED = [".git/hooks/post-checkout", "crush.json", "sub/.envrc", ".crush/x", "AGENTS.md"]
+
+
+@pytest.mark.parametrize("name", PROTECTED)
+async def test_a_rule_for_a_host_downloads_nothing_over_what_programs_obey(
+    site: Site, name: str
+) -> None:
+    project = site.project()
+    (project / ".git/hooks").mkdir(parents=True)
+    before = (project / "crush.json").read_text()
+    config = site.root / "home/.config/crush/crush.json"
+    config.parent.mkdir(parents=True)
+    async with byte_server(plain("evil"), plain("evil")) as web:
+        rule = f"host(127.0.0.1:{web.port})"
+        config.write_text(json.dumps({"permissions": {"allow": [rule]}}))
+        calls = [
+            f"TOOL download {json.dumps({'url': f'{web.url}/x', 'file_path': path})}"
+            for path in (name, f"sub/../{name}", "free")
+        ]
+        events = await site.run("\n---\n".join(calls), mode="workspace")
+    denied = [event["what"] for event in events if event["type"] == "permission_resolved"]
+    assert len(denied) == 2
+    assert all(name in what for what in denied)
+    assert (project / "free").read_text() == "evil"
+    assert (project / "crush.json").read_text() == before
+    assert name == "crush.json" or not (project / name).exists()
+
+
 @pytest.mark.parametrize("client_id", ["timeout", "turn", "headless", "rule", "a%0Ab", "a" * 101])
 async def test_no_client_passes_for_the_server_or_for_a_line_of_its_own(
     site: Site, client_id: str
