@@ -11,7 +11,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 
-from bench import clients, fanout, search, starts, streams, turns
+from bench import clients, fanout, permissions, search, starts, streams, turns
 from bench.figure import Figure
 from bench.processes import BenchError
 from bench.table import rows
@@ -30,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[int], Iterator[Figure]]] = {
     "model-bytes": turns.model_bytes,
     "session": turns.long_session,
     "search": search.search,
+    "permissions": permissions.permissions,
 }
 
 

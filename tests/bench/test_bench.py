@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import search
+from bench import permissions, search
 from bench.figure import Figure
 from bench.processes import BenchError, Spawner
 from bench.table import rows
@@ -93,6 +93,14 @@ def test_the_peak_of_a_child_is_its_own(tmp_path: Path) -> None:
     with Spawner(str(tmp_path)) as spawner:
         cost = spawner.run([sys.executable, "-I", "-S", "-c", "pass"], env={})
     assert cost.peak_mib < 16 < len(ballast) / 1024 / 1024
+
+
+def test_a_permission_decision_is_measured(tmp_path: Path) -> None:
+    usual, *scripts = permissions.measure(tmp_path, rounds=1)
+    assert usual.budget == 1.0
+    assert len(usual.samples) == len(permissions.USUAL)
+    assert [script.name for script in scripts] == [f"permission-{x}" for x in permissions.SCRIPTS]
+    assert {script.budget for script in scripts} == {20.0}
 
 
 def test_a_search_is_measured_by_ripgrep_on_the_same_files(tmp_path: Path) -> None:

@@ -69,6 +69,16 @@ def test_the_exit_code_says_what_is_decided_and_nothing_runs(
     assert not (project / "made").exists()
 
 
+def test_where_nothing_can_be_decided_the_exit_code_is_no_decision(
+    shared: Machine, project: Path
+) -> None:
+    (project / "crush.json").write_text("{")
+    done = permissions(shared, project, "explain", "--", "ls")
+
+    assert (done.returncode, done.stdout) == (Exit.ERROR, "")
+    assert "crush.json:1:" in done.stderr
+
+
 def test_each_part_of_a_compound_has_its_line(
     shared: Machine, project: Path, configured: dict[str, str]
 ) -> None:
@@ -266,7 +276,7 @@ def test_a_rule_that_is_none_is_an_error_that_names_it(
 
     done = permissions(shared, project, "explain", "--", "ls", env=configured)
 
-    assert (done.returncode, done.stdout) == (Exit.CONFIG, "")
+    assert (done.returncode, done.stdout) == (Exit.ERROR, "")
     assert "permissions.deny[0]: the rule 'command(a; b)' cannot be used" in done.stderr
 
 

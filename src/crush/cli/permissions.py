@@ -16,7 +16,7 @@ from crush.cli.options import Parsed
 from crush.cli.permissions_table import Line, read_lines
 from crush.cli.place import cwd_of, given_data_dir
 from crush.config.load import load_config
-from crush.errors import Exit, UsageError
+from crush.errors import CrushError, Exit, UsageError
 from crush.permissions.decision import Decision
 from crush.permissions.defaults import rules_for
 from crush.permissions.grants import Grants
@@ -99,7 +99,7 @@ def explain(parsed: Parsed) -> int:
     command = " ".join(parsed.words)
     if not command.strip():
         raise UsageError("say which command: crush permissions explain -- COMMAND")
-    decision = Bench(parsed).judge(command, _mode(parsed))
+    decision = _bench_to_decide(parsed).judge(command, _mode(parsed))
     fenced = _fenced(decision, _mode(parsed)) if parsed.flag("sandbox") else ""
     if parsed.flag("json"):
         record = {"command": command, "mode": _mode(parsed), **_decision(decision)}
@@ -107,6 +107,16 @@ def explain(parsed: Parsed) -> int:
     else:
         _write("\n".join(_explained(decision, fenced)))
     return _EXIT_CODES[decision.effect]
+
+
+def _bench_to_decide(parsed: Parsed) -> Bench:
+    """Where nothing can be decided, the exit code is none of those that say a decision."""
+    try:
+        return Bench(parsed)
+    except CrushError as exc:
+        if exc.exit_code not in _EXIT_CODES.values():
+            raise
+        raise CrushError(exc.message, hint=exc.hint) from exc
 
 
 def test(parsed: Parsed) -> int:

@@ -6,6 +6,7 @@ and so does `while read -r f; do cat "$f"; done`.
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from crush.permissions.protected import secret_file_reason
 from crush.permissions.shell_reader import read_script
@@ -38,6 +39,20 @@ _GIT_LISTING = frozenset({"ls-files", "ls-tree", "diff", "show", "log", "grep"})
 _GIT_NAMES_ONLY = frozenset({"--name-only", "-l", "--files-with-matches"})
 _GIT_TELLING = frozenset({"rev-parse", "branch", "describe", "merge-base", "symbolic-ref"})
 _FILTERS = frozenset({"head", "tail", "sort", "uniq"})
+_NAME_OPTIONS = frozenset(
+    {
+        "-name",
+        "-iname",
+        "-path",
+        "-wholename",
+        "-regex",
+        "-iregex",
+        "-g",
+        "--glob",
+        "--include",
+        "-e",
+    }
+)
 _OTHERWISE = frozenset({"!", "-not", "-o", "-or", "-v", "--invert-match", "-vE", "-Ev"})
 
 _SUBSTITUTION = re.compile(r"\$\(|`")
@@ -45,7 +60,7 @@ _HIDDEN = re.compile(r"(?:^|[/=:\"'])\.[^./\"'\s]")
 _HINTS = re.compile(
     r"env|rsa|ed25519|\.pem|\bkey|ssh|secret|cred|netrc|token|passw|shadow|histor", re.IGNORECASE
 )
-_SUFFIX = re.compile(r".*(?:\.|\b-e)[A-Za-z][A-Za-z0-9]{0,5}\$?", re.DOTALL)
+_SUFFIX = re.compile(r"(?!:).*\.[A-Za-z][A-Za-z0-9]{0,5}\$?", re.DOTALL)
 _NUMERIC = re.compile(r"-[A-Za-z]*[0-9]*|[0-9]+")
 
 
@@ -85,11 +100,23 @@ def _is_silent(part: Redirect | Assignment) -> bool:
 
 
 def _names_suffix(words: Sequence[Word]) -> bool:
-    """Whether a word says what the names end in: `'*.py'`, `src/app.py`."""
-    texts = [_pattern_of(word) for word in words[1:]]
-    return _OTHERWISE.isdisjoint(texts) and any(
-        _SUFFIX.fullmatch(text) and not text.startswith(":") for text in texts
-    )
+    """Whether the words say what all names end in: `-name '*.py'`, `src/app.py`, `-g '*.md'`."""
+    texts = [_pattern_of(word) for word in words]
+    if not _OTHERWISE.isdisjoint(texts):
+        return False
+    by_option = [value for option, value in pairwise(texts) if option in _NAME_OPTIONS]
+    by_option += [text for text in texts if text.startswith("--include=")]
+    given = by_option or _operands(texts)
+    return bool(given) and all(map(_SUFFIX.fullmatch, given))
+
+
+def _operands(texts: Sequence[str]) -> Sequence[str]:
+    """What is no option; of git behind its subcommand, of a search behind its pattern."""
+    if "--" in texts:
+        return texts[texts.index("--") + 1 :]
+    operands = [text for text in texts[1:] if text[:1] != "-"]
+    is_second = texts[0] in {"git", "rg", "grep"} and len(operands) > 1
+    return operands[1:] if is_second else operands
 
 
 def _pattern_of(word: Word) -> str:

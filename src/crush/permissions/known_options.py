@@ -60,7 +60,7 @@ class Reading:
         known, entry = self._known, self._known.entry
         if known.needs and not known.needs & self.seen:
             least = " or ".join(entry.needs.split())
-            raise NotKnownError(f"`{self._title}` without {least} is not known to only read")
+            raise NotKnownError(f"of `{self._title}` only {least} is known to only read")
         if len(self.operands) < entry.least:
             raise NotKnownError(f"`{self._title}` alone is not known to only read")
         if known.frees & self.seen:

@@ -75,8 +75,8 @@ class NamedFiles:
                 yield Rule("ask", "read", pattern, "default", reason)
         if is_search(words) and self._is_wide(words):
             yield Rule("ask", "read", words[-1].raw, "default", WIDE_SEARCH)
-        if name := self._secret_variable(words):
-            yield Rule("ask", "read", f"${name}", "default", _SECRETIVE)
+        for word in words:
+            yield from self.on_text(word)
         if prints_computed(words, variables=self._computed):
             yield Rule("ask", "read", words[-1].raw, "default", COMPUTED)
 
@@ -92,10 +92,11 @@ class NamedFiles:
         here = self._places.directories if starts_here(words, looked_at) else ()
         return any(is_wide(path, home=self._setting.home) for path in (*named, *here))
 
-    def _secret_variable(self, words: Sequence[Word]) -> str:
-        """A variable whose name says that its value is a secret, and that the script did not set."""
-        names = (name for word in words for name in variables(word) if name not in self._values)
-        return next(filter(is_secret_name, names), "")
+    def on_text(self, word: Word) -> Iterator[Rule]:
+        """The caution on variables that hold a secret by their name, if the script did not set them."""
+        for name in variables(word) if self._is_careful else ():
+            if name not in self._values and is_secret_name(name):
+                yield Rule("ask", "read", f"${name}", "default", _SECRETIVE)
 
     def on_words(
         self, words: Sequence[Word], *, reads_only: bool, names_only: bool = False

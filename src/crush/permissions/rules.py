@@ -13,7 +13,12 @@ from msgspec import Struct
 
 from crush.permissions.command_patterns import CommandPattern
 from crush.permissions.host_patterns import HostPattern
-from crush.permissions.path_patterns import PathPattern
+from crush.permissions.path_patterns import PathPattern, escape_path
+from crush.permissions.protected import (
+    bare_repository_reason,
+    protected_reason,
+    secret_file_reason,
+)
 from crush.permissions.wildcards import Name, Wild, fits_name, plain_or_glob
 
 Kind = Literal["read", "list", "write", "execute", "fetch"]
@@ -22,6 +27,7 @@ RuleKind = Literal["tool", "read", "write", "command", "host", "env"]
 Source = Literal["default", "mode", "user", "project", "session", "grant"]
 
 SEVERITY: Sequence[Effect] = ("allow", "ask", "deny")
+_ANSWERS: frozenset[Source] = frozenset({"session", "grant"})
 _UNWRITTEN: frozenset[Source] = frozenset({"default", "mode"})
 _PATH_KINDS: dict[Kind, RuleKind] = {"read": "read", "list": "read", "write": "write"}
 
@@ -100,6 +106,7 @@ class Patterns:
     """
 
     def __init__(self, rules: Iterable[Rule], *, root: str, home: str) -> None:
+        self._root = root
         self._tools: list[tuple[Rule, Name, str | None]] = []
         self._paths: list[tuple[Rule, Sequence[PathPattern]]] = []
         self._hosts: list[tuple[Rule, HostPattern]] = []
@@ -146,7 +153,18 @@ class Patterns:
                 if rule.effect != "allow":
                     yield rule
             elif any(pattern.covers(path) for pattern in patterns):
-                yield rule
+                if not self._is_beyond_grant(rule, path):
+                    yield rule
+
+    def _is_beyond_grant(self, rule: Rule, path: str) -> bool:
+        """Who answered for a whole directory did not mean what asks by its name in there."""
+        if rule.source not in _ANSWERS or rule.pattern == escape_path(path):
+            return False
+        if rule.kind == "read":
+            return bool(secret_file_reason(path))
+        return bool(
+            protected_reason(path, root=self._root) or bare_repository_reason(path, root=self._root)
+        )
 
     def limits(self, kind: Literal["read", "write"]) -> list[Rule]:
         """The rules that deny or ask for this access to some path, whichever it is."""

@@ -24,6 +24,7 @@ class Findings:
     Attributes:
         commands, assignments, substitutions: offsets, which the grammar's reading must confirm.
         joined: where a backslash and a newline stand for nothing.
+        ends: where a newline ends a command as a `;` would.
         is_plain: no operator, no keyword and nothing that only bash knows was met.
     """
 
@@ -33,6 +34,7 @@ class Findings:
         self.assignments: set[int] = set()
         self.substitutions: set[tuple[int, int]] = set()
         self.joined: list[int] = []
+        self.ends: list[int] = []
         self.is_plain = True
         self._found: list[tuple[int, Part]] = []
 
@@ -43,8 +45,11 @@ class Findings:
     def doubt(self, start: int, end: int, reason: str) -> None:
         self._found.append((start, Unclear(source=self.source[start:end], reason=reason)))
 
-    def redirect(self, start: int, end: int, target: Word, *, writes: bool) -> None:
-        part = Redirect(source=self.source[start:end], target=target, writes=writes)
+    def redirect(
+        self, start: int, end: int, target: Word, *, writes: bool, is_text: bool = False
+    ) -> None:
+        source = self.source[start:end]
+        part = Redirect(source=source, target=target, writes=writes, is_text=is_text)
         self._found.append((start, part))
 
     def assign(

@@ -6,8 +6,9 @@ substitutions at the same places, and no kind of syntax that is not listed here.
 """
 
 import time
+from collections.abc import Sequence
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import tree_sitter_bash
 from tree_sitter import Language, Parser, Point, Query, QueryCursor, Tree
@@ -96,6 +97,20 @@ def objection(findings: Findings) -> str:
     source = findings.source
     for at in findings.joined:
         source = f"{source[:at]}  {source[at + 2 :]}"
+    reason = _objection(findings, source)
+    if not reason or not findings.ends:
+        return reason
+    # It takes a line behind `a | b | c` for more of `c` if that line is a list. With `;` in the place
+    # of a newline that ends a command, which is the same to bash, it does not.
+    return reason if _objection(findings, _with_semicolons(source, findings.ends)) else ""
+
+
+def _with_semicolons(source: str, ends: Sequence[int]) -> str:
+    pieces = [source[start + 1 : end] for start, end in pairwise((-1, *ends, len(source)))]
+    return ";".join(pieces)
+
+
+def _objection(findings: Findings, source: str) -> str:
     encoded = source.encode()
     tree = _parse(encoded)
     if tree is None:

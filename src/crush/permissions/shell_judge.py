@@ -14,6 +14,7 @@ from crush.permissions.shell_part_judge import PartJudge
 from crush.permissions.shell_script import Assignment, Command, Part, Script, Unclear
 from crush.permissions.shell_setting import Setting
 from crush.permissions.shell_syntax import parse_script
+from crush.permissions.word_paths import expansions
 
 _NOTHING = Rule("allow", "command", ":", "default", "it runs nothing")
 _NO_BASH = "there is no bash here, and other shells are judged only for a single simple command"
@@ -40,7 +41,11 @@ class ShellJudge:
         script = parse_script(need.target)
         parts = self._parts(script, need.target)
         judge = PartJudge(
-            self._setting, need=need, rules=rules, values=_values(script), is_careful=is_careful
+            self._setting,
+            need=need,
+            rules=rules,
+            values=_values(script, self._setting.env),
+            is_careful=is_careful,
         )
         judge.places.begin(script, need.target)
         decisions: list[Decision] = []
@@ -72,10 +77,12 @@ def _compound(decisions: list[Decision]) -> Decision | None:
     )
 
 
-def _values(script: Script) -> dict[str, set[str]]:
+def _values(script: Script, env: Mapping[str, str]) -> dict[str, set[str]]:
     """What the variables of the script can hold, as far as it is known."""
     values: dict[str, set[str]] = {}
     for part in script.parts:
-        if isinstance(part, Assignment) and part.value.text is not None:
-            values.setdefault(part.name, set()).add(part.value.text)
+        if isinstance(part, Assignment):
+            text = part.value.text
+            texts = expansions(part.value, values=values, env=env) if text is None else (text,)
+            values.setdefault(part.name, set()).update(texts)
     return values

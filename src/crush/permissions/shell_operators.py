@@ -83,7 +83,8 @@ def finish_redirection(
     word = reader.word()
     match operator:
         case "<<<":
-            return
+            if word.text is None:
+                findings.redirect(start, reader.pos, word, writes=False, is_text=True)
         case "<<" | "<<-":
             if in_backticks:
                 raise UnreadableError("a here-document between backticks", start)

@@ -111,6 +111,9 @@ class PartJudge:
 
     def _judge_redirect(self, part: Redirect) -> Decision:
         text = part.target.text
+        if part.is_text:
+            allowed = Rule("allow", "read", part.target.raw, "default", "it is text")
+            return self._about(part, "", *self._files.on_text(part.target), allowed)
         if text is not None and _SOCKETS.fullmatch(text):
             return self._about(part, "it opens a network connection")
         if text is not None and _DEVICES.fullmatch(text):

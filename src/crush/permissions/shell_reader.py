@@ -30,6 +30,9 @@ _ELEMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\[")
 _NO_ARGUMENTS = re.compile(r"\([ \t]*\)")
 
 
+_COMPLETE = frozenset({State.PREFIX, State.ARGS, State.AFTER})
+
+
 def read_script(source: str) -> Findings:
     """Everything that was found; what could not be read is an `Unclear` part among it."""
     findings = Findings(source)
@@ -46,6 +49,7 @@ class _ScriptReader:
         self._findings = findings
         self._source = findings.source
         self._pos = 0
+        self._comment_end = -1
         self._frames = [Frame(start=0, limit=len(self._source), closer="")]
 
     def read(self) -> None:
@@ -98,16 +102,19 @@ class _ScriptReader:
             raise UnreadableError("a comment that ends in a backslash", self._pos)
         if frame.state is State.TEST:
             raise UnreadableError("a comment inside a test", self._pos)
-        self._pos = end
+        self._pos = self._comment_end = end
 
     def _end_line(self, frame: Frame) -> None:
         if frame.redirection is not None:
             raise UnreadableError("a redirection without a target", frame.redirection.start)
+        has_bodies = any(outer.here_documents for outer in self._frames)
+        if frame.state in _COMPLETE and self._pos != self._comment_end and not has_bodies:
+            self._findings.ends.append(self._pos)
         separate(self._findings, frame, "\n", self._pos)
         self._pos += 1
         if frame.here_documents:
             self._pos = pass_bodies(self._findings, frame, self._pos)
-        elif any(outer.here_documents for outer in self._frames):
+        elif has_bodies:
             raise UnreadableError("a here-document that begins inside a substitution", self._pos)
 
     def _begin_word(self, frame: Frame) -> None:

@@ -38,11 +38,15 @@ class Command(Struct, frozen=True, kw_only=True, tag="command", gc=False):
 
 
 class Redirect(Struct, frozen=True, kw_only=True, tag="redirect", gc=False):
-    """A redirection to or from a file; copies of descriptors (`2>&1`) are no parts."""
+    """A redirection to or from a file; copies of descriptors (`2>&1`) are no parts.
+
+    `is_text`: no file but the input itself (`<<<`); it is a part if an expansion is in it.
+    """
 
     source: str
     target: Word
     writes: bool
+    is_text: bool = False
 
 
 class Assignment(Struct, frozen=True, kw_only=True, tag="assignment", gc=False):

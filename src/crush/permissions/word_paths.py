@@ -151,7 +151,7 @@ def expansions(
         return ()
     found = [re.sub(r"""["'\\]""", "", word.raw)]
     for name in variables(word):
-        held = [*values.get(name, ()), *((env[name],) if name in env else ())][:_MOST_VALUES]
+        held = [*values.get(name, ()), env.get(name, "")][:_MOST_VALUES]  # unset, it is empty
         pattern = re.compile(rf"\$(?:{name}(?![A-Za-z0-9_])|\{{{name}\}})")
         found = [value.join(pattern.split(text)) for text in found for value in held]
     found = [text for text in found[:_MOST_VALUES] if "$" not in text and "\0" not in text]
