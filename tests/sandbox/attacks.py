@@ -16,6 +16,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 PTRACE_SEIZE, PTRACE_DETACH = 0x4206, 17
 KEYCTL = {"x86_64": 250, "aarch64": 219}[os.uname().machine]
 KEYCTL_GET_KEYRING_ID, SESSION_KEYRING = 0, -3
+IO_URING_SETUP = 425
 NEW_USER, NEW_MOUNTS = 0x10000000, 0x00020000
 
 
@@ -93,6 +94,16 @@ class ServerAttacks(Attacks):
 
     def tcp(self) -> None:
         socket.create_connection(("127.0.0.1", int(self.at["port"])), 1).close()
+
+    def host_of_a_virtual_machine(self) -> None:
+        """No network namespace divides these; without a fence they answer, if only by a refusal."""
+        socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM).close()
+
+    def ring_of_calls(self) -> None:
+        """What is asked for in one passes every filter of system calls."""
+        ring = LIBC.syscall(IO_URING_SETUP, 1, ctypes.create_string_buffer(256))
+        check(ring < 0)
+        os.close(ring)
 
     def read_token(self) -> None:
         read(self.at["token"])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from crush.sandbox.kernel import Kernel, machine
-from crush.sandbox.seccomp import KEYRINGS, SOCKETS, refusing
+from crush.sandbox.seccomp import DIVIDED, KEYRINGS, RINGS, SOCKETS, refusing
 from tests.sandbox.yard import Yard, interpreter, kinds, new_yard, run, shell
 
 pytestmark = pytest.mark.skipif("landlock" not in kinds(), reason="the kernel has none")
@@ -80,8 +80,9 @@ async def test_git_shows_and_does_not_commit(yard: Yard) -> None:
     assert (await shell(sandbox, fence, "git commit --allow-empty -m two")).returncode != 0
 
 
-def test_the_filter_is_whole_steps_with_jumps_that_stay_inside() -> None:
-    program = refusing(machine(), SOCKETS, KEYRINGS)
+@pytest.mark.parametrize("families", [(), DIVIDED])
+def test_the_filter_is_whole_steps_with_jumps_that_stay_inside(families: tuple[int, ...]) -> None:
+    program = refusing(machine(), SOCKETS, RINGS, KEYRINGS, families=families)
     assert len(program) % 8 == 0
     steps = [program[at : at + 8] for at in range(0, len(program), 8)]
     for number, step in enumerate(steps):

@@ -14,7 +14,7 @@ from msgspec import Struct
 from crush.permissions.rules import is_within
 from crush.sandbox.kernel import Kernel, machine
 from crush.sandbox.layout import Layout
-from crush.sandbox.seccomp import KEYRINGS, SOCKETS, refusing
+from crush.sandbox.seccomp import KEYRINGS, RINGS, SOCKETS, refusing
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _PATH_BENEATH = 1
@@ -94,7 +94,7 @@ def restrict_this_thread(kernel: Kernel, ruleset: int) -> None:
     kernel.drop_capabilities()
     kernel.forbid_new_privileges()
     kernel.syscall(_RESTRICT, ruleset, 0)
-    kernel.filter_calls(refusing(machine(), SOCKETS, KEYRINGS))
+    kernel.filter_calls(refusing(machine(), SOCKETS, RINGS, KEYRINGS, families=()))
 
 
 def _handled(version: int) -> int:

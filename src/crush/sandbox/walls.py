@@ -14,7 +14,7 @@ from crush.sandbox.fence import Fence, SandboxKind
 from crush.sandbox.held import Held
 from crush.sandbox.kernel import Kernel, machine
 from crush.sandbox.layout import Layout
-from crush.sandbox.seccomp import KEYRINGS, refusing
+from crush.sandbox.seccomp import DIVIDED, KEYRINGS, RINGS, refusing
 from crush.sandbox.wall import Order
 
 
@@ -46,7 +46,8 @@ class BubblewrapWall:
             )
             argv = [self._program, "--args", str(held.file(bubblewrap.joined(wrapped.arguments)))]
             if known := machine():
-                argv += ["--seccomp", str(held.file(refusing(known, KEYRINGS)))]
+                calls = refusing(known, RINGS, KEYRINGS, families=DIVIDED)
+                argv += ["--seccomp", str(held.file(calls))]
             argv += ["--", *order.argv]
             return self._forking.submit(_popen, argv, order, wrapped.env, "/", held.fds).result()
 
