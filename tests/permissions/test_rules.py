@@ -372,3 +372,22 @@ def test_rules_for_one_kind_of_access_say_nothing_of_another() -> None:
     assert decide(need("execute", "ls"), rules) == "ask"
     patterns = Patterns(rules, root=ROOT, home=HOME)
     assert len(patterns.commands) == 1
+
+
+@pytest.mark.parametrize("source", ["session", "grant"])
+def test_an_answer_for_a_directory_leaves_out_what_asks_by_its_name(source: Source) -> None:
+    """Nobody who lets a directory be written sees the hooks in it; a rule that they wrote counts."""
+    wide = [
+        parse_rule(f"{kind}(/w/**)", effect="allow", source=source) for kind in ("write", "read")
+    ]
+    written = [parse_rule(rule.text, effect="allow", source="user") for rule in wide]
+    exact = [*wide, parse_rule(r"write(/w/x\*/.envrc)", effect="allow", source=source)]
+    for rules, path, writes, reads in (
+        (wide, "/w/a", "allow", "allow"),
+        (wide, "/w/x*/.envrc", "ask", "ask"),
+        (exact, "/w/x*/.envrc", "allow", "ask"),
+        (written, "/w/x*/.envrc", "allow", "allow"),
+    ):
+        patterns = Patterns(rules, root="/w", home="/h")
+        assert effect_of(strongest(patterns.on_path("write", path))) == writes
+        assert effect_of(strongest(patterns.on_path("read", path))) == reads

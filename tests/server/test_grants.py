@@ -12,6 +12,7 @@ from tests.e2e.machine import CRUSH
 from tests.fakes.byte_server import byte_server
 from tests.server.classic_client import ClassicClient
 from tests.server.site import Event, Site, serving
+from tests.server.test_files import tool
 from tests.server.test_permissions import asked, bash, notes, tell
 from tests.tools.web import plain
 
@@ -168,6 +169,39 @@ async def test_a_download_is_one_question_about_its_address_and_its_file(site: S
     assert (site.project() / "x").read_text() == "two"
 
 
+async def test_an_answer_for_a_directory_is_none_for_what_asks_by_its_name(site: Site) -> None:
+    client = await ClassicClient(site).attach(interactive=True)
+    session = await client.new_session()
+    (site.project() / "src/.git").mkdir(parents=True)
+    (site.project() / "src/.env").write_text("A=1\n")
+    async with client.events() as stream:
+        calls = [tool("write", file_path="src/a", content="x")]
+        await client.prompt(session, calls[0], run_id="r0")
+        request = await asked(stream)
+        assert request["offers"][1] == [f"write({client.path}/src/**)"]
+        await tell(client, request, "allow_always", rules=request["offers"][1])
+        await stream.complete("r0")
+        await client.prompt(
+            session,
+            "\n---\n".join(
+                [
+                    tool("write", file_path="src/b/c", content="x"),
+                    *(tool("write", file_path=f"src/{name}", content="x") for name in OBEYED),
+                    *(bash(f"echo x > src/{name}") for name in OBEYED),
+                    bash("echo x > src/d"),
+                ]
+            ),
+            run_id="r1",
+        )
+        for _ in range(2 * len(OBEYED)):
+            await tell(client, await asked(stream), "deny", feedback="no")
+        await stream.complete("r1")
+    assert tree(site.project()) >= {"src/a", "src/b/c", "src/d"}
+    assert not tree(site.project()) & {f"src/{name}" for name in OBEYED}
+    assert len(stream.of("permission_request")) == 1 + 2 * len(OBEYED)
+
+
+OBEYED = [".git/config", ".envrc", "crush.json", "sub/.vscode/tasks.json"]
 PROTECTED = [".git/hooks/post-checkout", "crush.json", "sub/.envrc", ".crush/x", "AGENTS.md"]
 
 

@@ -152,9 +152,8 @@ class Patterns:
             if not is_resolved:
                 if rule.effect != "allow":
                     yield rule
-            elif any(pattern.covers(path) for pattern in patterns):
-                if not self._is_beyond_grant(rule, path):
-                    yield rule
+            elif any(p.covers(path) for p in patterns) and not self._is_beyond_grant(rule, path):
+                yield rule
 
     def _is_beyond_grant(self, rule: Rule, path: str) -> bool:
         """Who answered for a whole directory did not mean what asks by its name in there."""
