@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from crush.config.secret_names import is_secret_name
 from crush.permissions.computed_names import COMPUTED, is_computed, is_computed_by, prints_computed
 from crush.permissions.defaults import caution
-from crush.permissions.real_path import real_path
 from crush.permissions.rules import Patterns, Rule, strongest
 from crush.permissions.shell_places import Places
 from crush.permissions.shell_script import Assignment, Word
@@ -18,6 +17,7 @@ from crush.permissions.word_paths import (
     named_paths,
     operands,
     own_globs,
+    paths_there,
     secret_guess,
     shows_names,
     variables,
@@ -123,7 +123,7 @@ class NamedFiles:
     def _find(self, word: Word) -> Iterator[str]:
         yield from named_paths(word, self._places)
         for text in expansions(word, values=self._values, env=self._setting.env):
-            yield from map(real_path, self._places.paths_of(text))
+            yield from paths_there(text, self._places)
 
     def _on_read(self, path: str, *, is_careful: bool) -> Iterable[Rule]:
         if (path, is_careful) not in self._reads:

@@ -21,7 +21,10 @@ _SECRETS = (*SECRET_DIRECTORIES, *SECRET_FILES)
 
 
 def is_search(words: Sequence[Word]) -> bool:
-    return words[0].text in _SEARCHERS
+    """Also git's own, where no repository bounds it."""
+    return words[0].text in _SEARCHERS or (
+        words[0].text == "git" and any(word.text == "--no-index" for word in words)
+    )
 
 
 def starts_here(words: Sequence[Word], looked_at: Sequence[Word]) -> bool:

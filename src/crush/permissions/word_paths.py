@@ -39,7 +39,9 @@ _TESTS = frozenset({"test", "[", "[["})
 _LISTERS = frozenset(
     {"ls", "stat", "du", "tree", "basename", "dirname", "realpath", "readlink", "cd"}
 )
-_EXPANSION = re.compile(r"\$\(.*\)|`.*`|\$\{[^}]*\}|\$[A-Za-z0-9_@*#?$!-]")
+_EXPANSION = re.compile(r"\$\(.*\)|`.*`|\$\{[^}]*\}|\$(?:[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-])")
+_QUOTING = re.compile(r"[\"'\\]")
+_WILD = frozenset("*?[")
 _BRACES = re.compile(r"\{[^{}]*\}")
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _MOST_VALUES = 32
@@ -149,13 +151,22 @@ def expansions(
     """What variables and braces may make of a word, as far as the values are known."""
     if word.text is not None:
         return ()
-    found = [re.sub(r"""["'\\]""", "", word.raw)]
+    found = [word.raw]
     for name in variables(word):
         held = [*values.get(name, ()), env.get(name, "")][:_MOST_VALUES]  # unset, it is empty
         pattern = re.compile(rf"\$(?:{name}(?![A-Za-z0-9_])|\{{{name}\}})")
         found = [value.join(pattern.split(text)) for text in found for value in held]
-    found = [text for text in found[:_MOST_VALUES] if "$" not in text and "\0" not in text]
+    plain = [_QUOTING.sub("", text) for text in found[:_MOST_VALUES]]
+    found = [text for text in plain if "$" not in text and "\0" not in text]
     return [text for whole in found for text in _braced(whole)]
+
+
+def paths_there(text: str, places: Places) -> Iterator[str]:
+    """Real paths that a text names that variables made; globs in it find what is there."""
+    for path in places.paths_of(text):
+        yield real_path(path)
+        if not _WILD.isdisjoint(text):
+            yield from map(real_path, find_globbed(path))
 
 
 def _braced(text: str) -> Sequence[str]:
@@ -181,8 +192,7 @@ def secret_guess(word: Word, *, names_only: bool) -> str:
     below = "/x" if names_only else ""
     if word.text is not None:
         return ""
-    raw = plain_brackets(word.glob) if word.glob else re.sub(r"""["'\\]""", "", word.raw)
-    bare = _EXPANSION.sub("*", raw)
+    bare = _QUOTING.sub("", plain_brackets(word.glob) or _EXPANSION.sub("*", word.raw))
     choices = _braced(bare)
     if len(choices) > _MOST_BRACED or any(_BRACES.search(choice) for choice in choices):
         return "it stands for too many names to look at"
