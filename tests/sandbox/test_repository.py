@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 
+import anyio
 import pytest
 
 from crush.sandbox.repository import find_repository, named_by_config
@@ -29,14 +30,51 @@ def test_what_git_obeys_is_listed_and_what_could_be_made_too(yard: Yard) -> None
     assert (found.git_dir, found.common_dir, found.sound) == (git_dir, git_dir, True)
     assert f"{git_dir}/config" in found.obeyed
     assert f"{git_dir}/hooks" in found.obeyed
-    assert found.absent == {f"{git_dir}/commondir": b".\n"}
-    yard.git("config", "extensions.worktreeConfig", "true")
+    free = {
+        *(f"{git_dir}/{name}" for name in ("commondir", "config.worktree", "info/attributes")),
+        *(f"{git_dir}/{name}" for name in ("modules", "worktrees")),
+    }
+    assert set(found.absent) == free
     os.rename(yard.root / ".git" / "hooks", yard.root / "h")
+    os.rename(yard.root / ".git" / "info", yard.root / "i")
     found = find_repository(str(yard.root))
     assert found is not None
-    assert set(found.absent) == {
-        f"{git_dir}/commondir", f"{git_dir}/hooks", f"{git_dir}/config.worktree"
-    }  # fmt: skip
+    free -= {f"{git_dir}/info/attributes"}
+    assert set(found.absent) == {*free, f"{git_dir}/hooks", f"{git_dir}/info"}
+
+
+@pytest.mark.parametrize("kind", kinds())
+async def test_nothing_that_git_will_obey_one_day_can_be_made_either(yard: Yard, kind: str) -> None:
+    """A submodule that is cloned later takes the hooks that lie in `modules` by then."""
+    yard.git("init", "-q")
+    for made in ("modules/x/hooks", "worktrees/x"):
+        await shell(yard.sandbox(kind), yard.fence(), f"mkdir -p .git/{made}")
+    for made in ("config.worktree", "info/attributes", "commondir"):
+        await shell(yard.sandbox(kind), yard.fence(), f"echo evil > .git/{made}")
+    left = os.listdir(yard.root / ".git")
+    assert not {"modules", "worktrees", "config.worktree", "commondir"} & set(left)
+    assert os.listdir(yard.root / ".git" / "info") == ["exclude"]
+
+
+@pytest.mark.skipif("bubblewrap" not in kinds(), reason="nothing holds names but mounts")
+async def test_a_name_is_held_until_the_last_of_two_commands_has_ended(yard: Yard) -> None:
+    yard.git("init", "-q")
+    sandbox, fence, ended = yard.sandbox("bubblewrap"), yard.fence(), []
+    first = "touch first; until [ -e second ]; do sleep 0.01; done"
+    second = (
+        "until [ -e first ]; do sleep 0.01; done; touch second;"
+        " until [ -e go ]; do sleep 0.01; done; mkdir -p .git/modules/x"
+    )
+
+    async def run_second() -> None:
+        ended.append(await shell(sandbox, fence, second))
+
+    async with anyio.create_task_group() as both:
+        both.start_soon(run_second)
+        await shell(sandbox, fence, first)
+        yard.write("project/go")
+    assert [done.returncode for done in ended] == [1]
+    assert not (yard.root / ".git" / "modules").exists()
 
 
 def test_a_link_where_a_mount_must_stand_makes_it_unsound(yard: Yard) -> None:

@@ -247,6 +247,18 @@ async def test_what_somebody_allowed_meanwhile_is_left_alone(yard: Yard) -> None
 
 
 @needs_bubblewrap
+async def test_what_is_put_in_the_place_of_a_protected_file_further_down_is_told(
+    yard: Yard,
+) -> None:
+    """Its directory can be moved, and the mount on it goes along."""
+    yard.write("project/src/AGENTS.md", "mine")
+    sandbox = yard.sandbox("bubblewrap")
+    ended = await shell(sandbox, yard.fence(), "mv src old && mkdir src && echo x > src/AGENTS.md")
+    assert ["'src/AGENTS.md'" in notice for notice in ended.notices].count(True) == 1
+    assert (yard.root / "old" / "AGENTS.md").read_text() == "mine"
+
+
+@needs_bubblewrap
 async def test_a_new_repository_further_down_and_a_turned_link_are_told(yard: Yard) -> None:
     yard.write("project/CLAUDE.md")
     (yard.root / "AGENTS.md").symlink_to("CLAUDE.md")

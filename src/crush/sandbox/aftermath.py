@@ -30,8 +30,10 @@ def put_right(
     a test suite may make repositories by the dozen.
     """
     links = {path: to for path, to in layout.links.items() if path not in admitted}
-    shown = new_below[:_MOST_TOLD]
-    rest = len(new_below) - len(shown)
+    replaced = [path for path in _replaced(layout.below) if path not in admitted]
+    below = list(dict.fromkeys((*new_below, *replaced)))
+    shown = below[:_MOST_TOLD]
+    rest = len(below) - len(shown)
     return (
         *_moved(root, [*new, *_made_a_repository(root, layout.parts)]),
         *(_told(path, root) for path in shown),
@@ -56,6 +58,14 @@ def _made_a_repository(root: str, before: Sequence[str]) -> Sequence[str]:
     return [os.path.join(root, name) for name in made[:1]]
 
 
+def _replaced(below: Mapping[str, int]) -> Iterator[str]:
+    """What has another thing in its place: a mount goes along when the directory is moved."""
+    for path, inode in below.items():
+        with contextlib.suppress(OSError):  # it is gone
+            if os.lstat(path).st_ino != inode:
+                yield path
+
+
 def _told(path: str, root: str) -> str:
     return f"{os.path.relpath(path, root)!r} is new, and other programs obey it: look at it"
 
@@ -72,7 +82,7 @@ def _turned(root: str, links: Mapping[str, str]) -> Iterator[str]:
         if place:
             with contextlib.suppress(FileExistsError):  # another command was faster
                 os.symlink(target, path)
-            yield f"{name!r} leads to {target!r} again; what was put there is now {place!r}"
+            yield f"{name!r} leads to {target!r} again; what was put there is now {os.path.relpath(place, root)!r}"
         else:
             yield f"{name!r} led to {target!r} and does not any more: look at it"
 

@@ -38,6 +38,7 @@ class Layout(Struct, frozen=True, kw_only=True):
         access: paths and what is possible below each; where one lies in another, it wins.
         absent: entries that nobody inside may create; see `Repository.absent`.
         links: protected entries that are links, where no mount can stand, and where they lead.
+        below: the inodes of protected entries further down: what they lie in can be moved.
         parts: what the root itself has of a repository's own entries.
         complete: whether every protected entry was found.
     """
@@ -45,6 +46,7 @@ class Layout(Struct, frozen=True, kw_only=True):
     access: dict[str, Access]
     absent: dict[str, bytes | None]
     links: dict[str, str]
+    below: dict[str, int]
     parts: tuple[str, ...]
     complete: bool
 
@@ -86,6 +88,11 @@ def lay_out(fence: Fence, *, hidden: Sequence[str], surveyor: Surveyor) -> Layou
         access=access,
         absent=absent,
         links=links,
+        below={
+            path: os.lstat(path).st_ino
+            for path in survey.entries
+            if os.path.dirname(path) != root and os.path.lexists(path)
+        },
         parts=repository_parts(root),
         complete=survey.complete,
     )

@@ -17,7 +17,8 @@ from crush.sandbox.placeholders import is_leftover
 
 _MOST_BYTES = 64 * 1024
 # A commit needs none of these. `worktrees` and `modules` hold whole git directories of others.
-_OBEYED = ("config", "config.worktree", "hooks", "modules", "worktrees", "info/attributes")
+_OBEYED_DIRECTORIES = ("hooks", "modules", "worktrees")
+_OBEYED = ("config", "config.worktree", *_OBEYED_DIRECTORIES, "info/attributes")
 _OBEYED_OF_WORKTREE = ("commondir", "gitdir", "config.worktree")
 _POINTER = re.compile(r"^\s*(hookspath|path)\s*=\s*(.+?)\s*$", re.IGNORECASE | re.MULTILINE)
 
@@ -79,14 +80,16 @@ def _repository(git_dir: str, common_dir: str) -> Repository:
     if git_dir != common_dir:
         names += [os.path.join(git_dir, name) for name in _OBEYED_OF_WORKTREE]
     absent: dict[str, bytes | None] = {
-        os.path.join(common_dir, "hooks"): None,
+        **{os.path.join(common_dir, name): None for name in _OBEYED_DIRECTORIES},
         os.path.join(common_dir, "config"): b"",
         # Git reads the whole configuration from where this says.
         os.path.join(common_dir, "commondir"): b".\n",
+        # Obeyed as soon as somebody switches it on, as `git sparse-checkout` does.
+        os.path.join(common_dir, "config.worktree"): b"",
+        os.path.join(git_dir, "config.worktree"): b"",
     }
-    if "worktreeconfig" in _read(os.path.join(common_dir, "config")).casefold():
-        absent[os.path.join(common_dir, "config.worktree")] = b""
-        absent[os.path.join(git_dir, "config.worktree")] = b""
+    info = os.path.join(common_dir, "info")
+    absent |= {f"{info}/attributes": b""} if os.path.isdir(info) else {info: None}
     return Repository(
         git_dir=git_dir,
         common_dir=common_dir,
@@ -97,7 +100,8 @@ def _repository(git_dir: str, common_dir: str) -> Repository:
 
 
 def _is_free(path: str, content: bytes | None) -> bool:
-    return not os.path.lexists(path) or (bool(content) and is_leftover(path, content))
+    """Also if another command holds it, or it would go with that one."""
+    return not os.path.lexists(path) or is_leftover(path, content)
 
 
 def _common_dir(git_dir: str) -> str:
