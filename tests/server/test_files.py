@@ -104,3 +104,40 @@ async def test_a_file_that_a_client_showed_is_still_to_be_viewed_before_it_is_ch
         await client.prompt(session, tool("write", file_path="a", content="x"), run_id="r")
         await stream.complete("r")
     assert (Path(client.path) / "a").read_text() == "one\n"
+
+
+async def test_what_another_program_wrote_in_between_is_a_version_too(site: Site) -> None:
+    """Whoever wants to undo finds each content that a call met and each that it left."""
+    client = await ClassicClient(site).attach(interactive=True)
+    await client.ask("POST", "/permissions/skip", {"skip": True})
+    session = await client.new_session()
+    path = Path(client.path) / "a"
+    path.write_text("before\r\n", newline="")
+    edits = [
+        {"old_string": "two", "new_string": "three"},
+        {"old_string": "thr", "new_string": "fo"},
+    ]
+    steps = (
+        tool("view", file_path="a"),
+        tool("write", file_path="a", content="one\n"),
+        tool("bash", command="printf 'theirs\\r\\n' > a", description="d"),
+        tool("edit", file_path="a", old_string="theirs", new_string="lost"),
+        tool("view", file_path="a"),
+        tool("edit", file_path="a", old_string="theirs", new_string="two"),
+        tool("multiedit", file_path="a", edits=edits),
+        tool("edit", file_path="a", old_string="nowhere", new_string="x"),
+        "SAY done",
+    )
+    async with client.events() as stream:
+        await client.prompt(session, "\n---\n".join(steps), run_id="r")
+        await stream.complete("r")
+    history = await client.ask("GET", f"/sessions/{session}/history")
+    assert [(v["Version"], v["Content"]) for v in history] == [
+        (0, "before\r\n"),
+        (1, "one\r\n"),
+        (2, "theirs\r\n"),
+        (3, "two\r\n"),
+        (4, "foee\r\n"),
+    ]
+    assert [v["ID"] for v in history] == [file["id"] for file in stream.of("file")]
+    assert path.read_bytes() == b"foee\r\n"
