@@ -116,9 +116,11 @@ def test_temporary_files_are_the_sessions_own_and_file_tools_see_them_too(machin
     project = machine.project("p")
     first = bash("echo mine > /tmp/note-of-a-session")
     second = 'TOOL view {"file_path": "/tmp/note-of-a-session"}'
-    told = Told(machine, project, f"{first}\n---\n{second}\n---\nSAY done")
+    third = 'TOOL write {"file_path": "/tmp/note-of-a-session", "content": "yours"}'
+    told = Told(machine, project, f"{first}\n---\n{second}\n---\n{third}\n---\nSAY done")
     assert told.code == 0
     assert "mine" in told.results[1]["content"]
+    assert not told.results[2]["is_error"]
     assert not os.path.exists("/tmp/note-of-a-session")  # noqa: S108 - it must not be there
     other = Told(machine, project, second)
     assert other.results[0]["is_error"]

@@ -29,6 +29,8 @@ ROOT = "/home/ann/project"
         *("CRUSH.md", "crush.local.md", ".cursorrules", ".cursor/rules/a.mdc"),
         *(".github/copilot-instructions.md", ".bashrc", ".zshenv", ".profile", ".gitmodules"),
         *(".gitattributes", ".config/fish/config.fish", ".config/git/config"),
+        *(".local/state/crush/grants.json", ".state/crush/trust.json"),
+        *(".local/share/crush/models/x", ".local/bin/git", ".config/environment.d/a.conf"),
         *(".g\u200cit/config", "git~1/config", ".git./config", ".git::$INDEX_ALLOCATION/config"),
     ],
 )

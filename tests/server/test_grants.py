@@ -201,6 +201,20 @@ async def test_an_answer_for_a_directory_is_none_for_what_asks_by_its_name(site:
     assert len(stream.of("permission_request")) == 1 + 2 * len(OBEYED)
 
 
+async def test_a_run_in_the_home_directory_allows_and_trusts_nothing_by_itself(site: Site) -> None:
+    """There the state of the user lies inside of what may be written."""
+    home = site.root / "home"
+    shutil.copy(site.project() / "crush.json", home / "crush.json")
+    state = home / ".local/state/crush"
+    steps = [
+        tool("write", file_path=str(state / name), content="{}") for name in ("grants.json", "x")
+    ]
+    steps.append(bash(f"echo x > {state}/trust.json"))
+    events = await site.run("\n---\n".join(steps), mode="workspace", path=str(home))
+    assert events[-1]["run"]["denied"] == len(steps)
+    assert not [name for name in ("grants.json", "trust.json", "x") if (state / name).exists()]
+
+
 OBEYED = [".git/config", ".envrc", "crush.json", "sub/.vscode/tasks.json"]
 PROTECTED = [".git/hooks/post-checkout", "crush.json", "sub/.envrc", ".crush/x", "AGENTS.md"]
 

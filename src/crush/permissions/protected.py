@@ -14,6 +14,7 @@ _EDITORS = "an editor runs what is in there when it opens the project"
 _SHELLS = "a shell runs it when it starts"
 _STARTS = "a program of yours obeys it when it starts"
 _OURS = "crush obeys what is in there"
+_ANSWERS = "crush keeps there what you allowed and trusted"
 _GIT = "git runs what is in there"
 _HOOKS = "`git commit` runs what it names"
 
@@ -47,12 +48,19 @@ PROTECTED: Mapping[str, str] = {
     ".lldbinit": _STARTS,
     ".tmux.conf": _STARTS,
     ".config/autostart": _STARTS,
+    ".config/environment.d": _STARTS,
+    ".pam_environment": _STARTS,
+    ".local/bin": "programs in there run by their names",
     ".config/systemd": _STARTS,
     ".ssh": "it decides who may log in, and what `ssh` runs",
     ".crush": _OURS,
     "crush.json": _OURS,
     ".crush.json": _OURS,
     ".config/crush": _OURS,
+    ".local/share/crush": _OURS,
+    ".local/state/crush": _ANSWERS,
+    "crush/grants.json": _ANSWERS,  # wherever `XDG_STATE_HOME` is
+    "crush/trust.json": _ANSWERS,
     "crushrc": _OURS,
     ".crushrc": _OURS,
     ".mcp.json": "agents start the programs that it names",
