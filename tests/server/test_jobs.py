@@ -101,3 +101,50 @@ async def test_a_project_stays_open_while_its_job_runs(
     await until(lambda: not project.jobs.running)
     await site.services.projects.close_idle()
     assert opened.project is None
+
+
+async def test_a_job_ends_when_nobody_has_followed_its_run_for_the_grace(site: Site) -> None:
+    site.services.owners._grace_s = 0.05
+    client, job_id, _ = await started(site, STUBBORN)
+    job = await ended(client, job_id)
+    assert (job["state"], job["ended_by"]) == ("killed", "session")
+    assert not is_alive(int((site.project() / "pid").read_text()))
+    assert not site.services.owners._owned
+
+
+async def test_a_job_lives_while_a_later_run_of_its_session_or_a_person_may_ask_for_it(
+    site: Site,
+) -> None:
+    site.services.owners._grace_s = 0.01
+    client = await ClassicClient(site).attach(interactive=False)
+    wait = "until [ -e go ]; do sleep 0.01; done; exit 3"
+    async with client.events("&format=2"):
+        events = await site.run(bash(wait), mode="yolo")
+        session = events[0]["session_id"]
+        assert (await client.ask("GET", "/jobs"))[0]["state"] == "running"
+        latch = site.root / "latch"
+        later = site.start(f"SAY begin\nLATCH {latch}\nSAY end", session=session, detach=True)
+        async with later as run:
+            await run.until("delta")
+    await followers_are_gone(site)
+    began_at = anyio.current_time()
+    await until(lambda: anyio.current_time() > began_at + 0.1)
+    assert (await client.ask("GET", "/jobs"))[0]["state"] == "running"
+    latch.touch()
+    job = await ended(client, "001")
+    assert (job["state"], job["ended_by"]) == ("killed", "session")
+
+
+async def test_a_job_of_a_detached_run_goes_on_without_anybody(site: Site) -> None:
+    site.services.owners._grace_s = 0.0
+    client = await ClassicClient(site).attach(interactive=False)
+    await site.run(bash("until [ -e go ]; do sleep 0.01; done"), mode="yolo", detach=True)
+    began_at = anyio.current_time()
+    await until(lambda: anyio.current_time() > began_at + 0.1)
+    (site.project() / "go").touch()
+    assert (await ended(client, "001"))["state"] == "exited"
+
+
+async def followers_are_gone(site: Site) -> None:
+    (project,) = site.services.busy()
+    await until(lambda: not project.feed._wide and not project.feed._of_run)

@@ -1,7 +1,7 @@
 """Starting runs and looking after them: from a request to an accepted prompt, and who owns it.
 
 A run of `POST /v1/runs` that is not detached belongs to whoever follows its session: when nobody has
-for the grace, it is cancelled (architecture §5).
+for the grace, it is cancelled, and so are the background jobs that it left (architecture §5).
 """
 
 import os
@@ -188,14 +188,14 @@ class Owners:
         """A stream of this project began or ended: who still follows what it followed?"""
         for run_id in self._followed_by(project, stream):
             session_id = self._owned[run_id][1]
-            if not project.is_live(run_id):
+            if not project.is_live(run_id) and not project.jobs.running_of(run_id):
                 del self._owned[run_id]
                 self._left_at.pop(run_id, None)
             elif project.feed.followers(session_id, run_id):
                 self._left_at.pop(run_id, None)
             elif run_id not in self._left_at:
                 self._left_at[run_id] = anyio.current_time()
-                self._tasks.start_soon(self._cancel_later, project, run_id, self._left_at[run_id])
+                self._tasks.start_soon(self._end_later, project, run_id, self._left_at[run_id])
 
     def _followed_by(self, project: Project, stream: Subscription) -> list[RunId]:
         if stream.run_id is not None:
@@ -206,8 +206,13 @@ class Owners:
             if owner is project and stream.wants(session_id, run_id)
         ]
 
-    async def _cancel_later(self, project: Project, run_id: RunId, left_at: float) -> None:
+    async def _end_later(self, project: Project, run_id: RunId, left_at: float) -> None:
+        """First the run; its jobs when no later run of the session may ask for them either."""
         await anyio.sleep(self._grace_s)
-        if self._left_at.get(run_id) == left_at:  # nobody has come since
-            del self._owned[run_id], self._left_at[run_id]
-            await project.cancel_run(run_id)
+        while self._left_at.get(run_id) == left_at:  # nobody has come since
+            session_id = self._owned[run_id][1]
+            if not await project.cancel_run(run_id) and project.actor(session_id) is None:
+                del self._owned[run_id], self._left_at[run_id]
+                await project.jobs.end_of_run(run_id)
+                return
+            await anyio.sleep(self._grace_s)

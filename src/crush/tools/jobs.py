@@ -22,6 +22,7 @@ from crush.tools.launcher import Launcher
 from crush.tools.output_file import OutputFile
 from crush.tools.shell_process import ShellOrder, ShellProcess, end_marked, start_shell
 from crush.wire.events import JobUpdated
+from crush.wire.ids import RunId
 from crush.wire.jobs import Job, JobOutput
 
 MAX_RUNNING = 50
@@ -90,6 +91,10 @@ class Jobs:
         """How many jobs run; commands that a call waits for are not jobs."""
         return sum(entry.is_running for entry in self._entries.values())
 
+    def running_of(self, run_id: RunId) -> int:
+        """How many of those run that this run has left."""
+        return len(self._running_of(run_id))
+
     @property
     def has_room(self) -> bool:
         return self.running < MAX_RUNNING
@@ -154,6 +159,15 @@ class Jobs:
             return None
         await self._end(entry, by)
         return entry.job()
+
+    async def end_of_run(self, run_id: RunId) -> None:
+        """End those that a run has left and nobody will look after."""
+        async with anyio.create_task_group() as ends:
+            for entry in self._running_of(run_id):
+                ends.start_soon(self._end, entry, "session")
+
+    def _running_of(self, run_id: RunId) -> list[_Entry]:
+        return [e for e in self._entries.values() if e.is_running and e.begun.run_id == run_id]
 
     async def text(self, job_id: str, *, limit: int) -> JobText | None:
         """What it wrote, clean, in at most about `limit` characters."""
