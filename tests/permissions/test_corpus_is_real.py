@@ -72,6 +72,7 @@ def test_a_sample_of_bypasses_does_real_harm(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", PROVABLE)
 def test_every_bypass_that_claims_a_proof_does_real_harm(
     kind: str, hostile: HostileProject, tmp_path: Path

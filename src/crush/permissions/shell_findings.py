@@ -15,6 +15,7 @@ from crush.permissions.shell_words import NAME
 UNKNOWN_VALUE = Word(raw="", text=None, splits=True)
 # Nothing that the shell or a program could obey is spelled so; a few that are, are refused by name.
 _READABLE = re.compile(r"[a-z][a-z0-9_]*")
+_MOST_READ = 16
 _ASSIGNING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\[.*\])?\+?=", re.DOTALL)
 
 
@@ -98,7 +99,7 @@ class Findings:
 def read_variables(words: Sequence[Word]) -> Sequence[str]:
     """What `read -r a b` fills, if that is plain; none if it is not known."""
     names = [word.text or "" for word in words[2:]]
-    is_plain = len(words) > len(("read", "-r")) and words[1].text == "-r"
+    is_plain = 0 < len(names) <= _MOST_READ and words[1].text == "-r"
     return names if is_plain and all(map(_READABLE.fullmatch, names)) else ()
 
 
