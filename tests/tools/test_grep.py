@@ -227,3 +227,23 @@ async def test_an_include_with_directories_does_not_follow_a_link_out_of_the_roo
     assert "No matches" in (await engine("grep", pattern="secret", include="link/*.txt")).content
     assert "1 matches" in (await engine("grep", pattern="open", include="real/*.txt")).content
     assert "No matches" in (await engine("grep", pattern="open", include="gone/*.txt")).content
+
+
+async def test_what_lies_in_files_with_secrets_is_shown_only_to_who_named_one(
+    engine: Caller, project: Path
+) -> None:
+    """A search of a directory was not asked about them."""
+    make(project, {"a": "KEY=1", "prod.env": "KEY=2", "sub/id_rsa": "KEY=3", ".env": "KEY=4"})
+    result = await engine("grep", pattern="KEY=")
+    assert result.content == (
+        f"Found 1 matches\n{project}/a:\n  Line 1, Char 1: KEY=1\n\n(not shown: "
+        f"{project}/prod.env, {project}/sub/id_rsa; keys lie there, so it asks: name one as path)"
+    )
+    hidden = await engine("grep", pattern="KEY=", include=".env*")
+    assert "No matches found" in hidden.content
+    assert "KEY=4" not in hidden.content
+    for name in (".env", "prod.env"):
+        assert "Found 1 matches" in (await engine("grep", pattern="KEY=", path=name)).content
+    make(project, {".ssh/config": "KEY=5"})
+    named = await engine("grep", pattern="KEY=", path=".ssh")
+    assert "KEY=5" in named.content

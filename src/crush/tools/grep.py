@@ -30,6 +30,7 @@ from crush.tools.target_path import (
 )
 
 _MAX_MATCHES = 100
+_MAX_WITHHELD = 3
 _POOL = 20 * _MAX_MATCHES  # matches to choose the newest files from
 
 
@@ -95,7 +96,7 @@ class GrepTool:
             prepared = await anyio.to_thread.run_sync(self._prepare, args, context)
             finished = await _search(prepared, context)
         newest = await anyio.to_thread.run_sync(_newest_first, prepared.collector.matches)
-        return _result(newest, finished, context)
+        return _result(newest, finished, context, withheld=sorted(prepared.collector.withheld))
 
     def _prepare(self, args: GrepArgs, context: ToolContext) -> "_Prepared":
         if not args.pattern:
@@ -117,7 +118,7 @@ class GrepTool:
         return _Prepared(
             search,
             search_command(search, context, ripgrep=self._ripgrep),
-            MatchCollector(base=base, include=include, enough=_POOL),
+            MatchCollector(root=root, base=base, include=include, enough=_POOL),
         )
 
 
@@ -171,7 +172,11 @@ def _changed_at(path: str) -> int:
 
 
 def _result(
-    matches: Sequence[Match], finished: Finished | None, context: ToolContext
+    matches: Sequence[Match],
+    finished: Finished | None,
+    context: ToolContext,
+    *,
+    withheld: Sequence[str],
 ) -> ToolResult:
     shown = matches[:_MAX_MATCHES]
     complete = finished is not None and finished.exit_code is not None
@@ -188,6 +193,12 @@ def _result(
         limit_s = context.limits.grep.timeout
         reason = "there are more matches" if finished else f"stopped after {limit_s:g} s"
         lines += ["", f"({reason}; use a narrower pattern or path)"]
+    if withheld:
+        names = ", ".join(
+            clean_text(shown_path(path, context)) for path in withheld[:_MAX_WITHHELD]
+        )
+        more = ", …" if len(withheld) > _MAX_WITHHELD else ""
+        lines += ["", f"(not shown: {names}{more}; keys lie there, so it asks: name one as path)"]
     return ToolResult(
         content="\n".join(lines),
         metadata=GrepMetadata(number_of_matches=len(shown), truncated=truncated),

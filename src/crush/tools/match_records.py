@@ -6,6 +6,7 @@ import os
 import msgspec
 from msgspec import Struct, field
 
+from crush.permissions.protected import secret_file_reason
 from crush.tools.clean_text import clean_text
 from crush.tools.glob_pattern import GlobPattern
 from crush.tools.ripgrep import relative_name
@@ -52,10 +53,16 @@ class Match(Struct, frozen=True):
 
 
 class MatchCollector:
-    """Turns ripgrep's records into matches until there are enough."""
+    """Turns ripgrep's records into matches until there are enough.
 
-    def __init__(self, *, base: str, include: GlobPattern | None, enough: int) -> None:
+    Permission was for `root`. A file below it whose name says that keys or passwords are in it is
+    `withheld`, unless the name of `root` says so already.
+    """
+
+    def __init__(self, *, root: str, base: str, include: GlobPattern | None, enough: int) -> None:
         self.matches: list[Match] = []
+        self.withheld: set[str] = set()
+        self._withholds = not secret_file_reason(root)
         self._base = base
         self._include = include
         self._enough = enough
@@ -76,7 +83,11 @@ class MatchCollector:
 
     def _add(self, match: Match) -> None:
         relative = relative_name(match.path, self._base)
-        if self._include is None or self._include.matches(relative):
+        if self._include is not None and not self._include.matches(relative):
+            return
+        if self._withholds and secret_file_reason(match.path):
+            self.withheld.add(match.path)
+        else:
             self.matches.append(match)
 
 
