@@ -76,8 +76,9 @@ def operands(words: Sequence[Word]) -> Sequence[Word]:
 
 def _first_operand(words: Sequence[Word]) -> int | None:
     for at, word in enumerate(words):
-        is_value = at > 0 and words[at - 1].raw in _OPTIONS_WITH_VALUE
-        if word.raw[:1] != "-" and not is_value:
+        before = words[at - 1].text if at > 0 else ""
+        is_option = word.raw[:1] == "-" and word.raw != "-" and before != "--"
+        if not is_option and before not in _OPTIONS_WITH_VALUE:
             return at
     return None
 
