@@ -117,6 +117,7 @@ def test_a_head_with_a_common_directory_elsewhere_is_one_too(tmp_path: Path) -> 
         *("/etc/shadow", "/etc/ssl/private/x", "/etc/ssh/ssh_host_rsa_key", "/run/secrets/token"),
         *("/proc/1/environ", "/proc/self/environ", "/proc/1/task/2/environ", "/proc/9/mem"),
         *("/proc/9/fd/3", "/home/a/.config/gh/hosts.yml", "/home/a/Library/Keychains/login.db"),
+        *("/home/a/.local/state/crush/grants.json", "/home/a/.config/crush/crush.json"),
     ],
 )
 def test_reading_where_keys_lie_asks(path: str) -> None:

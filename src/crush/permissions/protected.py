@@ -125,6 +125,8 @@ _SYSTEM_SECRETS: tuple[str, ...] = (
     *("/etc/sudoers.d", "/etc/ssl/private", "/etc/pki/tls/private", "/run/secrets"),
     *("/var/run/secrets", "/proc/kcore", "/dev/mem", "/dev/kmem"),
 )
+# What no command sees anyway, since the sandbox hides all of crush's own places.
+_OWN_SECRETS: tuple[str, ...] = (".local/state/crush", ".config/crush/crush.json")
 _KEY_NAMES = frozenset(
     {"id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "id_ecdsa_sk", "id_ed25519_sk", "identity"}
 )
@@ -222,4 +224,6 @@ def _runs(parts: Sequence[str]) -> Iterator[str]:
                 yield "/".join(parts[start : start + length])
 
 
-_SECRET_NAMES = frozenset(name.casefold() for name in (*SECRET_DIRECTORIES, *SECRET_FILES))
+_SECRET_NAMES = frozenset(
+    name.casefold() for name in (*SECRET_DIRECTORIES, *SECRET_FILES, *_OWN_SECRETS)
+)
