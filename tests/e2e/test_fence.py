@@ -154,3 +154,21 @@ def test_a_denied_command_is_not_run_even_in_yolo(machine: Machine) -> None:
     assert told.code == 5
     assert not (project / "made").exists()
     assert "touch" in told.text
+
+
+def test_the_conversations_are_hidden_wherever_the_project_keeps_them(machine: Machine) -> None:
+    project = machine.project("p")
+    run(["/usr/bin/env", "git", "init", "-q", str(project)], check=True)
+    config = json.loads((project / "crush.json").read_text())
+    config["options"] = {"data_directory": "kept/here"}
+    (project / "crush.json").write_text(json.dumps(config))
+    told = Told(machine, project, bash("ls kept/here; echo x > kept/here/crush.db; true"))
+    assert (project / "kept/here/crush.db").stat().st_size > len("x\n")
+    assert "crush.db" not in told.text.split("<cwd>")[0].replace("kept/here/crush.db", "")
+    assert Told(machine, project, "SAY still there").code == 0
+
+    config["options"] = {"data_directory": "."}  # to hide that would hide the project
+    (project / "crush.json").write_text(json.dumps(config))
+    told = Told(machine, project, bash("echo x > crush.db"))
+    assert told.code == 5
+    assert (project / "crush.db").stat().st_size > len("x\n")

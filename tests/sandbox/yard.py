@@ -44,6 +44,7 @@ class Yard:
     def fence(self, *, network: bool = False, writable: Sequence[str] = ()) -> Fence:
         return make_fence(
             cwd=str(self.root),
+            data_dir=str(self.root / ".crush"),
             session_tmp=str(self.tmp),
             home=str(self.home),
             rules_writable=writable,

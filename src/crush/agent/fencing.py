@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 
 from crush import paths
-from crush.permissions.rules import Rule
+from crush.permissions.rules import Rule, is_within
 from crush.sandbox.fence import Fence
 from crush.sandbox.sandbox import Sandbox, make_fence
 from crush.wire.messages import Mode
@@ -30,6 +30,7 @@ class Fencing:
         find_sandbox: FindSandbox,
         mode: Mode,
         cwd: str,
+        data_dir: str,
         tmp: str,
         env: Mapping[str, str],
         rules: Callable[[], Sequence[Rule]],
@@ -37,6 +38,7 @@ class Fencing:
         self._find_sandbox = find_sandbox
         self._mode = mode
         self._cwd = cwd
+        self._data_dir = data_dir
         self._tmp = tmp
         self._env = env
         self._rules = rules
@@ -72,6 +74,8 @@ class Fencing:
         self.remedy = sandbox.remedy
         if sandbox.kind == "none" or not sandbox.can_fence(self._cwd):
             return None
+        if is_within(self._cwd, self._data_dir):  # to hide it would hide the project
+            return None
         self._admit = sandbox.admit
         self._mounts = sandbox.kind == "bubblewrap"
         return await anyio.to_thread.run_sync(self._make, sandbox)
@@ -81,6 +85,7 @@ class Fencing:
         opens = any(rule.kind == "host" and rule.pattern == "*" for rule in allowed)
         return make_fence(
             cwd=self._cwd,
+            data_dir=self._data_dir,
             session_tmp=self._tmp,
             home=paths.home(self._env),
             rules_writable=[*_writable(allowed, home=paths.home(self._env))],

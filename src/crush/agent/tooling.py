@@ -118,6 +118,7 @@ async def call_runner(
         find_sandbox=toolbox.find_sandbox,
         mode=prompted.run.mode,
         cwd=prompted.cwd,
+        data_dir=toolbox.store.data_dir,
         tmp=tmp,
         env=env,
         rules=rules,

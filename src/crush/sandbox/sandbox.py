@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 
 import anyio.to_thread
 
-from crush import paths
 from crush.permissions.rules import is_within
 from crush.sandbox.aftermath import put_right
 from crush.sandbox.caches import toolchain_caches
@@ -117,12 +116,21 @@ class Sandbox:
 
 
 def make_fence(
-    *, cwd: str, session_tmp: str, home: str, rules_writable: Sequence[str], network: bool
+    *,
+    cwd: str,
+    data_dir: str,
+    session_tmp: str,
+    home: str,
+    rules_writable: Sequence[str],
+    network: bool,
 ) -> Fence:
-    """The fence of a session in `cwd`. Looks at the disk: call it in a thread."""
+    """The fence of a session in `cwd`, whose conversations are in `data_dir`.
+
+    Looks at the disk: call it in a thread.
+    """
     root = os.path.realpath(cwd)
     by_rule = (os.path.realpath(path) for path in rules_writable if os.path.exists(path))
-    data_dir = paths.project_data_dir(root)
+    data_dir = os.path.realpath(data_dir)
     return Fence(
         root=root,
         tmp=os.path.realpath(session_tmp),
