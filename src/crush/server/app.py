@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import cache
@@ -175,6 +176,7 @@ class Server:
         await anyio.to_thread.run_sync(_import_the_rest)
         if self._services is not None:
             await self._services.sandbox()  # 0.1 s that the first command need not wait
+        await anyio.to_thread.run_sync(_clean_up, abandon_on_cancel=True)
 
     async def _look_after(self, runner: web.AppRunner) -> None:
         """Every few seconds: is the socket still ours, is anything to be closed, are logs full."""
@@ -277,6 +279,12 @@ def _import_the_rest() -> None:
         import_module(name)
     for _, _, name in ROUTES:
         resolve(name)
+
+
+def _clean_up() -> None:
+    from crush.tools.session_tmp import KEEP_S, remove_unused  # noqa: PLC0415 - after readiness
+
+    remove_unused(paths.sessions_tmp(os.environ), before=time.time() - KEEP_S)
 
 
 async def _compose(

@@ -1,7 +1,14 @@
-"""The private temporary directory of a session, which fenced commands see as `/tmp`."""
+"""The private temporary directory of a session, which fenced commands see as `/tmp`.
+
+It outlives the server, since a session does; unused for a while it goes, as in anybody's `/tmp`.
+"""
 
 import hashlib
 import os
+import shutil
+from contextlib import suppress
+
+KEEP_S = 10 * 24 * 3600.0
 
 
 def session_tmp(base: str, session_id: str) -> str:
@@ -10,5 +17,15 @@ def session_tmp(base: str, session_id: str) -> str:
 
 
 def make_session_tmp(path: str) -> None:
-    """Make it for its owner alone; it may be there already. Raises OSError."""
+    """Make it for its owner alone, or note that it is used again. Raises OSError."""
     os.makedirs(path, mode=0o700, exist_ok=True)
+    os.utime(path)
+
+
+def remove_unused(base: str, *, before: float) -> None:
+    """Those below `base` that were last used before that time. May take long: call it in a thread."""
+    with suppress(OSError), os.scandir(base) as entries:
+        for entry in entries:
+            is_one = entry.is_dir(follow_symlinks=False)
+            if is_one and entry.stat(follow_symlinks=False).st_mtime < before:
+                shutil.rmtree(entry.path, ignore_errors=True)
