@@ -43,6 +43,19 @@ def test_what_git_obeys_is_listed_and_what_could_be_made_too(yard: Yard) -> None
     assert set(found.absent) == {*free, f"{git_dir}/hooks", f"{git_dir}/info"}
 
 
+@pytest.mark.parametrize("name", ["config.worktree", "info/attributes", "commondir", "config"])
+async def test_a_fifo_where_git_keeps_its_settings_makes_nothing_wait(
+    yard: Yard, name: str
+) -> None:
+    yard.git("init", "-q")
+    path = yard.root / ".git" / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    with anyio.fail_after(10):
+        ended = await shell(yard.sandbox(kinds()[0]), yard.fence(), "echo fine")
+    assert ended.output == "fine\n"
+
+
 @pytest.mark.parametrize("kind", kinds())
 async def test_nothing_that_git_will_obey_one_day_can_be_made_either(yard: Yard, kind: str) -> None:
     """A submodule that is cloned later takes the hooks that lie in `modules` by then."""

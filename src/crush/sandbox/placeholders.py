@@ -7,6 +7,7 @@ command in that workspace has ended: an empty `.git` is no repository, so it sto
 
 import contextlib
 import os
+import stat
 from collections.abc import Mapping
 from threading import Lock
 
@@ -43,10 +44,13 @@ def is_leftover(path: str, content: bytes | None) -> bool:
     try:
         if content is None:
             return not os.path.islink(path) and not os.listdir(path)
-        if os.path.islink(path) or os.path.getsize(path) != len(content):
-            return False
-        with open(path, "rb") as file:
-            return file.read(len(content) + 1) == content
+        # Another command may put a FIFO there at any moment, and opening one waits for a writer.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        try:
+            is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+            return is_file and os.read(fd, len(content) + 1) == content
+        finally:
+            os.close(fd)
     except OSError:
         return False
 

@@ -7,6 +7,7 @@ above (a submodule). Owns the list of what git obeys inside such a directory.
 
 import os
 import re
+import stat
 
 from msgspec import Struct
 
@@ -129,11 +130,15 @@ def _read_line(path: str) -> str:
 
 
 def _read(path: str) -> str:
-    """The text; "" if it is no plain file that can be read: a FIFO would never end."""
-    if not os.path.isfile(path):
-        return ""
+    """The text; "" if it is no plain file that can be read: opening a FIFO would never end."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read(_MOST_BYTES)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return ""
+    try:
+        is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+        return os.read(fd, _MOST_BYTES).decode(errors="surrogateescape") if is_file else ""
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
