@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,6 +18,7 @@ from crush.config.schema import ToolLimits
 from crush.config.secret_log import SecretFilter
 from crush.config.settings import ChosenModel, ProviderSettings
 from crush.permissions.defaults import rules_for
+from crush.permissions.judge import build_judge
 from crush.permissions.known_commands import KnownCommands
 from crush.permissions.rules import Rule
 from crush.providers.base import Provider
@@ -83,7 +84,7 @@ class Bench:
             store=self.store,
             last_seq=await self.store.last_seq(),
             tools=self.tools,
-            known_commands=cache(KnownCommands.load),
+            build_judge=partial(build_judge, KnownCommands.load()),
             find_sandbox=self.find_sandbox,
             log_path=os.path.join(self.cwd, "server.log"),
             log_secrets=SecretFilter(),

@@ -11,11 +11,10 @@ import anyio.to_thread
 
 from crush import paths
 from crush.permissions.rules import Rule, is_within
-from crush.sandbox.fence import Fence
-from crush.sandbox.sandbox import Sandbox, make_fence
+from crush.sandbox.fence import Fence, MakesFences
 from crush.wire.messages import Mode
 
-FindSandbox = Callable[[], Awaitable[Sandbox]]
+FindSandbox = Callable[[], Awaitable[MakesFences]]
 
 
 class Fencing:
@@ -80,16 +79,16 @@ class Fencing:
         self._mounts = sandbox.kind == "bubblewrap"
         return await anyio.to_thread.run_sync(self._make, sandbox)
 
-    def _make(self, sandbox: Sandbox) -> Fence:
+    def _make(self, sandbox: MakesFences) -> Fence:
         allowed = [r for r in self._rules() if r.effect == "allow" and r.is_written]
         opens = any(rule.kind == "host" and rule.pattern == "*" for rule in allowed)
-        return make_fence(
+        return sandbox.make_fence(
             cwd=self._cwd,
             data_dir=self._data_dir,
             session_tmp=self._tmp,
             home=paths.home(self._env),
             rules_writable=[*_writable(allowed, home=paths.home(self._env))],
-            network=opens and sandbox.can_open_network,
+            network=opens,
         )
 
 

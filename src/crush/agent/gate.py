@@ -14,8 +14,7 @@ from crush.agent.journal import Journal
 from crush.agent.question_of_call import Judged, one_question_each, request_for
 from crush.agent.waiting import PersonWait
 from crush.permissions.broker import Answer, Broker, Remember
-from crush.permissions.decision import Decision
-from crush.permissions.judge import Judge
+from crush.permissions.decision import Decision, Judges
 from crush.permissions.rule_text import parse_rule
 from crush.permissions.rules import Need, Rule
 from crush.sandbox.fence import Fence
@@ -57,7 +56,7 @@ class Gate:
     def __init__(
         self,
         *,
-        build_judge: Callable[[], Judge],
+        build_judge: Callable[[], Judges],
         fencing: Fencing,
         broker: Broker,
         journal: Journal,
@@ -68,7 +67,7 @@ class Gate:
         can_ask: Callable[[], bool],
     ) -> None:
         self._build_judge = build_judge
-        self._judge: Judge | None = None
+        self._judge: Judges | None = None
         self._fencing = fencing
         self._broker = broker
         self._journal = journal

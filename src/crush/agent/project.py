@@ -33,7 +33,7 @@ from crush.config.secret_log import SecretFilter
 from crush.config.settings import ChosenModel
 from crush.errors import ConflictError, NotFoundError, UsageError
 from crush.permissions.broker import Broker
-from crush.permissions.known_commands import KnownCommands
+from crush.permissions.decision import BuildJudge
 from crush.providers.base import Provider
 from crush.store.change import Acceptance, Change, QueuedPrompt
 from crush.store.store import Store
@@ -85,7 +85,7 @@ class Project:
         store: Store,
         last_seq: int,
         tools: Mapping[str, AnyTool],
-        known_commands: Callable[[], KnownCommands],
+        build_judge: BuildJudge,
         find_sandbox: FindSandbox,
         log_path: str,
         log_secrets: SecretFilter,
@@ -112,7 +112,7 @@ class Project:
                 questions=self.questions,
                 tools=tools,
                 jobs=self.jobs,
-                known_commands=known_commands,
+                build_judge=build_judge,
                 find_sandbox=find_sandbox,
                 log_path=log_path,
                 log_secrets=log_secrets,

@@ -1,9 +1,8 @@
 """What the calls of one turn work with: the context of tools, the judge, the fence, the gate."""
 
 import os
-import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 
 import anyio.from_thread
@@ -27,9 +26,8 @@ from crush.config.secret_log import SecretFilter
 from crush.config.secret_values import Secrets
 from crush.permissions.audit import Audit, Decision
 from crush.permissions.broker import Answer, Broker
+from crush.permissions.decision import BuildJudge
 from crush.permissions.grants import Grants
-from crush.permissions.judge import Judge
-from crush.permissions.known_commands import KnownCommands
 from crush.permissions.path_patterns import escape_path
 from crush.permissions.rule_text import parse_rule
 from crush.permissions.rules import Rule
@@ -45,8 +43,7 @@ from crush.wire.permissions import PermissionRequest
 class Toolbox(Struct, frozen=True, kw_only=True):
     """What the tools of every turn of a project have in common.
 
-    `known_commands` blocks when it is called for the first time. `log_path` is the server's log,
-    `log_secrets` keeps what is in it clean.
+    `log_path` is the server's log, `log_secrets` keeps what is in it clean.
     """
 
     store: Store
@@ -54,7 +51,7 @@ class Toolbox(Struct, frozen=True, kw_only=True):
     questions: Questions
     tools: Mapping[str, AnyTool]
     jobs: Jobs
-    known_commands: Callable[[], KnownCommands]
+    build_judge: BuildJudge
     find_sandbox: FindSandbox
     log_path: str
     log_secrets: SecretFilter
@@ -124,14 +121,8 @@ async def call_runner(
         rules=rules,
     )
     gate = Gate(
-        build_judge=lambda: Judge(
-            rules=rules(),
-            mode=prompted.run.mode,
-            root=prompted.cwd,
-            env=env,
-            known=toolbox.known_commands(),
-            has_bash=shutil.which("bash", path=env.get("PATH", os.defpath)) is not None,
-            uid=os.geteuid(),
+        build_judge=lambda: toolbox.build_judge(
+            rules=rules(), mode=prompted.run.mode, root=prompted.cwd, env=env
         ),
         fencing=fencing,
         broker=toolbox.broker,

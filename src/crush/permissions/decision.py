@@ -1,10 +1,12 @@
 """What was decided about a need, and why: for the gate, for people, for `crush permissions explain`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from msgspec import Struct
 
-from crush.permissions.rules import SEVERITY, Effect, Rule, strongest
+from crush.permissions.rules import SEVERITY, Effect, Need, Rule, strongest
+from crush.wire.messages import Mode
 
 
 class Decision(Struct, frozen=True, kw_only=True, gc=False):
@@ -27,6 +29,20 @@ class Decision(Struct, frozen=True, kw_only=True, gc=False):
     parts: tuple["Decision", ...] = ()
     offers: tuple[tuple[str, ...], ...] = ()
     is_explicit_ask: bool = False
+
+
+class Judges(Protocol):
+    """Decides the needs of one run; see `judge.Judge`."""
+
+    def judge(self, need: Need, *, more: Sequence[Rule] = ()) -> Decision: ...
+
+
+class BuildJudge(Protocol):
+    """Makes the judge of one run. Blocks, above all the first time: it loads what knows commands."""
+
+    def __call__(
+        self, *, rules: Sequence[Rule], mode: Mode, root: str, env: Mapping[str, str]
+    ) -> Judges: ...
 
 
 def decided(

@@ -1,5 +1,7 @@
 """`Judge`: what one run may do, need by need. The same judgement everywhere; `explain` shows it."""
 
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 
 from crush import paths
@@ -78,3 +80,18 @@ _NOT_COVERED = {
     "fetch": "it reaches the network",
     "execute": "it runs something that no rule allows",
 }
+
+
+def build_judge(
+    known: KnownCommands, *, rules: Sequence[Rule], mode: Mode, root: str, env: Mapping[str, str]
+) -> Judge:
+    """The judge of a run of this user, whose commands have `env`."""
+    return Judge(
+        rules=rules,
+        mode=mode,
+        root=root,
+        env=env,
+        known=known,
+        has_bash=shutil.which("bash", path=env.get("PATH", os.defpath)) is not None,
+        uid=os.geteuid(),
+    )

@@ -1,5 +1,6 @@
 """What a fenced command may touch: the contract between whoever decides and whatever enforces."""
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -25,6 +26,29 @@ class Fence(Struct, frozen=True, kw_only=True):
     hidden: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     network: bool = False
+
+
+class MakesFences(Protocol):
+    """The sandbox of a server, as far as runs need it before a command starts (`sandbox.Sandbox`)."""
+
+    kind: SandboxKind
+    remedy: str
+    can_open_network: bool
+
+    def can_fence(self, root: str) -> bool: ...
+
+    def admit(self, path: str) -> None: ...
+
+    def make_fence(
+        self,
+        *,
+        cwd: str,
+        data_dir: str,
+        session_tmp: str,
+        home: str,
+        rules_writable: Sequence[str],
+        network: bool,
+    ) -> Fence: ...
 
 
 class Child(Protocol):

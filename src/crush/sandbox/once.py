@@ -4,18 +4,20 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from crush.sandbox.sandbox import Sandbox
+TYPE_CHECKING = False  # what is found is loaded when somebody looks for it
+if TYPE_CHECKING:
+    from crush.sandbox.sandbox import Sandbox
 
 
 class SandboxOnce:
     """Calls `find` at most once. `found` is None until then."""
 
-    def __init__(self, find: Callable[[], Awaitable[Sandbox]]) -> None:
+    def __init__(self, find: "Callable[[], Awaitable[Sandbox]]") -> None:
         self._find = find
         self._lock = anyio.Lock()
         self.found: Sandbox | None = None
 
-    async def __call__(self) -> Sandbox:
+    async def __call__(self) -> "Sandbox":
         async with self._lock:
             if self.found is None:
                 self.found = await self._find()

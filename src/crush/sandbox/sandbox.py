@@ -84,6 +84,29 @@ class Sandbox:
         """Whether a workspace can be fenced: not where crush keeps its own things, nor everything."""
         return root != os.sep and not any(is_within(root, path) for path in self._hidden)
 
+    def make_fence(
+        self,
+        *,
+        cwd: str,
+        data_dir: str,
+        session_tmp: str,
+        home: str,
+        rules_writable: Sequence[str],
+        network: bool,
+    ) -> Fence:
+        """The fence of a session in `cwd`, whose conversations are in `data_dir`.
+
+        Looks at the disk: call it in a thread.
+        """
+        return make_fence(
+            cwd=cwd,
+            data_dir=data_dir,
+            session_tmp=session_tmp,
+            home=home,
+            rules_writable=rules_writable,
+            network=network and self.can_open_network,
+        )
+
     def admit(self, path: str) -> None:
         """Somebody allowed `path` to be made: it is not taken for the doing of a command."""
         self._admitted.add(path)
@@ -124,15 +147,11 @@ def make_fence(
     rules_writable: Sequence[str],
     network: bool,
 ) -> Fence:
-    """The fence of a session in `cwd`, whose conversations are in `data_dir`.
-
-    Looks at the disk: call it in a thread.
-    """
-    root = os.path.realpath(cwd)
+    """See `Sandbox.make_fence`."""
     by_rule = (os.path.realpath(path) for path in rules_writable if os.path.exists(path))
     data_dir = os.path.realpath(data_dir)
     return Fence(
-        root=root,
+        root=os.path.realpath(cwd),
         tmp=os.path.realpath(session_tmp),
         writable=tuple(dict.fromkeys((*toolchain_caches(home), *by_rule))),
         hidden=(data_dir,) if os.path.isdir(data_dir) else (),

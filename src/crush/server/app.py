@@ -9,9 +9,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 
 import anyio
@@ -37,7 +37,12 @@ from crush.wire.codec import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from crush.permissions.decision import Judges
+    from crush.permissions.known_commands import KnownCommands
+    from crush.permissions.rules import Rule
+    from crush.sandbox.sandbox import Sandbox
     from crush.server.services import Answer, Services
+    from crush.wire.messages import Mode
 
 log = logging.getLogger("crush.server")
 
@@ -275,7 +280,13 @@ def _import_engine() -> None:
 
 def _import_the_rest() -> None:
     """What a later run can need: an upgrade of the installed files must not reach a running server."""
-    for name in ("crush.providers.anthropic", "crush.providers.openai_chat", "pathspec"):
+    for name in (
+        "crush.permissions.judge",
+        "crush.providers.anthropic",
+        "crush.providers.openai_chat",
+        "crush.sandbox.choose",
+        "pathspec",
+    ):
         import_module(name)
     for _, _, name in ROUTES:
         resolve(name)
@@ -285,6 +296,32 @@ def _clean_up() -> None:
     from crush.tools.session_tmp import KEEP_S, remove_unused  # noqa: PLC0415 - after readiness
 
     remove_unused(paths.sessions_tmp(os.environ), before=time.time() - KEEP_S)
+
+
+class _Judging:
+    """Builds judges (`BuildJudge`). What knows commands is loaded with the first: no answer waits."""
+
+    def __init__(self) -> None:
+        self._known = cache(_load_known_commands)
+
+    def __call__(
+        self, *, rules: "Sequence[Rule]", mode: "Mode", root: str, env: Mapping[str, str]
+    ) -> "Judges":
+        from crush.permissions.judge import build_judge  # noqa: PLC0415 - 30 ms of a first answer
+
+        return build_judge(self._known(), rules=rules, mode=mode, root=root, env=env)
+
+
+def _load_known_commands() -> "KnownCommands":
+    from crush.permissions.known_commands import KnownCommands  # noqa: PLC0415 - as above
+
+    return KnownCommands.load()
+
+
+async def _find_sandbox(hidden: Sequence[str]) -> "Sandbox":
+    choose = await anyio.to_thread.run_sync(import_module, "crush.sandbox.choose")
+    found: Sandbox = await choose.find_sandbox(os.environ, hidden=hidden)
+    return found
 
 
 async def _compose(
@@ -299,11 +336,9 @@ async def _compose(
     """The object graph of a server; what has a life of its own ends with `stack`."""
     from crush.agent.prompt import load_prompts  # noqa: PLC0415
     from crush.config.secret_log import SecretFilter  # noqa: PLC0415
-    from crush.permissions.known_commands import KnownCommands  # noqa: PLC0415
     from crush.providers.local import LocalModels, worker_command  # noqa: PLC0415 - after readiness
     from crush.providers.registry import HttpPool, build_provider  # noqa: PLC0415
     from crush.providers.weights import verify_weights  # noqa: PLC0415
-    from crush.sandbox.choose import find_sandbox  # noqa: PLC0415
     from crush.sandbox.once import SandboxOnce  # noqa: PLC0415
     from crush.server.claims import Claims, detach_grace_s  # noqa: PLC0415
     from crush.server.file_limit import raise_file_limit  # noqa: PLC0415
@@ -328,12 +363,12 @@ async def _compose(
     log_secrets = SecretFilter()
     for handler in logging.getLogger().handlers:
         handler.addFilter(log_secrets)
-    sandbox = SandboxOnce(lambda: find_sandbox(os.environ, hidden=hidden))
+    sandbox = SandboxOnce(partial(_find_sandbox, hidden))
     projects = Projects(
         registry=registry,
         owner=identity.instance_id,
         tools={tool.name: tool for tool in core_tools(sandbox=sandbox)},
-        known_commands=cache(KnownCommands.load),
+        build_judge=_Judging(),
         find_sandbox=sandbox,
         log_path=os.path.join(directory, "stderr.log"),
         log_secrets=log_secrets,

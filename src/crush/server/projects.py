@@ -14,7 +14,7 @@ from crush.agent.prompt import Prompts
 from crush.config.secret_log import SecretFilter
 from crush.config.settings import ChosenModel
 from crush.errors import ClosingError
-from crush.permissions.known_commands import KnownCommands
+from crush.permissions.decision import BuildJudge
 from crush.providers.base import Provider
 from crush.server.lifetime import Lifetime
 from crush.server.memory import give_back
@@ -45,7 +45,7 @@ class Projects:
         registry: Registry,
         owner: str,
         tools: Mapping[str, AnyTool],
-        known_commands: Callable[[], KnownCommands],
+        build_judge: BuildJudge,
         find_sandbox: FindSandbox,
         log_path: str,
         log_secrets: SecretFilter,
@@ -57,7 +57,7 @@ class Projects:
         self._registry = registry
         self._owner = owner
         self._tools = tools
-        self._known_commands = known_commands
+        self._build_judge = build_judge
         self._find_sandbox = find_sandbox
         self._log_path = log_path
         self._log_secrets = log_secrets
@@ -123,7 +123,7 @@ class Projects:
             store=store,
             last_seq=await store.last_seq(),
             tools=self._tools,
-            known_commands=self._known_commands,
+            build_judge=self._build_judge,
             find_sandbox=self._find_sandbox,
             log_path=self._log_path,
             log_secrets=self._log_secrets,
