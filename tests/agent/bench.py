@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -48,6 +48,11 @@ def chosen(model: str = MODEL, *, small: bool = False) -> ChosenModel:
     )
 
 
+@cache
+def known_commands() -> KnownCommands:
+    return KnownCommands.load()
+
+
 class Bench:
     """One project, open for the length of the `async with`.
 
@@ -84,7 +89,7 @@ class Bench:
             store=self.store,
             last_seq=await self.store.last_seq(),
             tools=self.tools,
-            build_judge=partial(build_judge, KnownCommands.load()),
+            build_judge=lambda **run: build_judge(known_commands(), **run),
             find_sandbox=self.find_sandbox,
             log_path=os.path.join(self.cwd, "server.log"),
             log_secrets=SecretFilter(),

@@ -29,8 +29,8 @@ def status(machine: Machine) -> dict[str, Any]:
     shown = machine.run(project, "status")
     assert told.returncode == shown.returncode == (0 if record["healthy"] else Exit.ERROR)
     assert told.stderr == shown.stderr == ""
-    assert f"server  {record['state']}\n" in shown.stdout
-    assert f"host    {machine.host}\n" in shown.stdout
+    rows = dict(line.split(maxsplit=1) for line in shown.stdout.splitlines())
+    assert (rows["server"], rows["host"]) == (record["state"], machine.host)
     assert record["detail"] in shown.stdout
     assert record["hint"] in shown.stdout
     assert record["host"] == machine.host

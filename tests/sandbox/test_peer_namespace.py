@@ -13,6 +13,8 @@ import pytest
 from crush.sandbox.peer_namespace import is_fenced
 from tests.sandbox.yard import Yard, kinds, new_yard, start
 
+PYTHON = os.path.realpath(sys.executable)  # not one that the fence may hide
+
 needs_bubblewrap = pytest.mark.skipif("bubblewrap" not in kinds(), reason="it is not installed")
 CONNECT = (
     "import socket, sys; s = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); s.recv(1)"
@@ -64,7 +66,14 @@ def test_who_cannot_be_looked_at_counts_as_fenced() -> None:
 @needs_bubblewrap
 async def test_a_fenced_client_of_a_port_is_known(yard: Yard) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, tempfile.TemporaryFile() as output:
-        argv = [sys.executable, "-I", "-S", "-c", CONNECT, str(listener.getsockname()[1])]
+        argv = [
+            PYTHON,
+            "-I",
+            "-S",
+            "-c",
+            CONNECT,
+            str(listener.getsockname()[1]),
+        ]
         child = await start(
             yard.sandbox("bubblewrap"), yard.fence(network=True), argv, output=output.fileno()
         )

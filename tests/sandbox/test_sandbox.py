@@ -19,6 +19,8 @@ from crush.sandbox.fence import Fence
 from crush.sandbox.sandbox import Sandbox
 from tests.sandbox.yard import Yard, fill, kinds, new_yard, run, shell, start
 
+PYTHON = os.path.realpath(sys.executable)  # not one that the fence may hide
+
 PROJECT = Path(__file__).parents[2]
 TRAP = """
 trap 'echo bye > "$TMPDIR/said"; exit 3' TERM INT
@@ -324,7 +326,7 @@ async def test_a_fence_with_network_reaches_addresses_and_still_not_our_socket(y
         own.bind(str(yard.hidden / "s"))
         own.listen()
         argv = [
-            sys.executable,
+            PYTHON,
             "-I",
             "-S",
             "-c",

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -50,8 +51,13 @@ def yard() -> Iterator[Yard]:
 
 
 def needs(*programs: str) -> None:
+    """Here, and more than a stand-in that asks to be set up first."""
     for program in programs:
-        if shutil.which(program) is None:
+        found = shutil.which(program)
+        if (
+            found is None
+            or subprocess.run([found, "--version"], capture_output=True, check=False).returncode
+        ):
             pytest.skip(f"{program} is not here")
 
 

@@ -231,4 +231,4 @@ def test_a_missing_system_package_is_named_with_its_command(tmp_path: Path) -> N
     )
     assert done.returncode == 1
     assert done.stderr.startswith("setup-system: missing: bash runs the commands")
-    assert done.stderr.rstrip().endswith("run `sudo apt-get install bash`")
+    assert done.stderr.rstrip().endswith("run `sudo apt-get install bash bubblewrap`")

@@ -6,7 +6,7 @@ the whole way to the program has to be root's: the directory on PATH, every link
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from msgspec import Struct
 
@@ -59,14 +59,20 @@ def find_command(name: str, *, path: str, cwd: str, root: str, home: str, uid: i
     return Place(path="", trusted=True, reason="not installed")
 
 
-def find_gap(*, path: str, root: str, home: str, uid: int) -> str:
-    """Why somebody could put programs on PATH, in the first directory where they could, or ""."""
-    places = _places(root=root, home=home)
+def find_gap(*, path: str, root: str, uid: int) -> str:
+    """Why the agent or others could put programs on PATH, in the first directory where they could.
+
+    "" if nowhere. What lies in the home directory is the user's own choice of programs: it counts
+    for a command itself (`find_command`), not for whatever a command might look for.
+    """
+    places = _places(root=root, home="")
     for entry in path.split(":"):
         if not entry.startswith("/"):
             return f"PATH holds {entry or 'an empty entry'}"
         # No program has this name: it stands for the one that somebody could put there.
-        if reason := _distrust(os.path.join(entry, "?"), shown=entry, places=places, uid=uid):
+        if reason := _distrust(
+            os.path.join(entry, "?"), shown=entry, places=places, uid=uid, owners={0, uid}
+        ):
             return reason
     return ""
 
@@ -85,14 +91,16 @@ def _places(*, root: str, home: str) -> dict[str, str]:
     return places
 
 
-def _distrust(program: str, *, shown: str, places: dict[str, str], uid: int) -> str:
+def _distrust(
+    program: str, *, shown: str, places: dict[str, str], uid: int, owners: Collection[int] = (0,)
+) -> str:
     """Why `program` could become another one, or appear, or ""."""
     try:
         for step in _steps(program):
             for place, what in places.items():
                 if is_within(step.path, place):
                     return f"{shown} lies in {what}"
-            if reason := _distrust_step(step, uid=uid):
+            if reason := _distrust_step(step, uid=uid, owners=owners):
                 return reason
             if not os.path.lexists(step.path):
                 return ""
@@ -123,10 +131,10 @@ def _steps(program: str) -> Iterator[_Step]:
         directory = "/" if target.startswith("/") else directory
 
 
-def _distrust_step(step: _Step, *, uid: int) -> str:
+def _distrust_step(step: _Step, *, uid: int, owners: Collection[int]) -> str:
     directory = os.lstat(step.directory)
-    if reason := _owner(step.directory, directory, uid):
-        return reason
+    if directory.st_uid not in owners:
+        return _owned(step.directory, directory, uid)
     entry = os.lstat(step.path) if os.path.lexists(step.path) else None
     # Where only owners may rename, a directory or a link of root's stays what it is.
     is_kept = directory.st_mode & stat.S_ISVTX and entry is not None and not step.is_last
@@ -134,15 +142,13 @@ def _distrust_step(step: _Step, *, uid: int) -> str:
         return f"{step.directory} can be written by more than its owner"
     if entry is None:
         return ""
-    if reason := _owner(step.path, entry, uid):
-        return reason
+    if entry.st_uid not in owners:
+        return _owned(step.path, entry, uid)
     if stat.S_ISREG(entry.st_mode) and entry.st_mode & _WRITABLE:
         return f"{step.path} can be written by others"
     return ""
 
 
-def _owner(path: str, found: os.stat_result, uid: int) -> str:
-    if found.st_uid == 0:
-        return ""
+def _owned(path: str, found: os.stat_result, uid: int) -> str:
     owner = "you" if found.st_uid == uid else f"user {found.st_uid}"
     return f"{path} belongs to {owner}, not to root"

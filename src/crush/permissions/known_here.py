@@ -54,7 +54,7 @@ class KnownHere:
     def _distrust_of(self, program: str, *, path: str) -> str:
         setting = self._setting
         if program == "*":
-            return find_gap(path=path, root=setting.root, home=setting.home, uid=setting.uid)
+            return find_gap(path=path, root=setting.root, uid=setting.uid)
         place = find_command(
             program,
             path=path,
