@@ -188,7 +188,7 @@ class Owners:
         """A stream of this project began or ended: who still follows what it followed?"""
         for run_id in self._followed_by(project, stream):
             session_id = self._owned[run_id][1]
-            if not project.is_live(run_id) and not project.jobs.running_of(run_id):
+            if not project.is_live(run_id) and not _left_jobs(project, run_id):
                 del self._owned[run_id]
                 self._left_at.pop(run_id, None)
             elif project.feed.followers(session_id, run_id):
@@ -216,3 +216,8 @@ class Owners:
                 await project.jobs.end_of_run(run_id)
                 return
             await anyio.sleep(self._grace_s)
+
+
+def _left_jobs(project: Project, run_id: RunId) -> bool:
+    """Whether background jobs of this run go on."""
+    return any(job.run_id == run_id and job.state == "running" for job in project.jobs.listed())

@@ -91,10 +91,6 @@ class Jobs:
         """How many jobs run; commands that a call waits for are not jobs."""
         return sum(entry.is_running for entry in self._entries.values())
 
-    def running_of(self, run_id: RunId) -> int:
-        """How many of those run that this run has left."""
-        return len(self._running_of(run_id))
-
     @property
     def has_room(self) -> bool:
         return self.running < MAX_RUNNING
@@ -163,11 +159,9 @@ class Jobs:
     async def end_of_run(self, run_id: RunId) -> None:
         """End those that a run has left and nobody will look after."""
         async with anyio.create_task_group() as ends:
-            for entry in self._running_of(run_id):
-                ends.start_soon(self._end, entry, "session")
-
-    def _running_of(self, run_id: RunId) -> list[_Entry]:
-        return [e for e in self._entries.values() if e.is_running and e.begun.run_id == run_id]
+            for entry in self._entries.values():
+                if entry.begun.run_id == run_id:
+                    ends.start_soon(self._end, entry, "session")
 
     async def text(self, job_id: str, *, limit: int) -> JobText | None:
         """What it wrote, clean, in at most about `limit` characters."""
