@@ -111,14 +111,18 @@ async def test_a_clean_up_trap_runs(sandbox: Sandbox, yard: Yard, number: int) -
 
 async def test_a_signal_before_the_command_began_ends_it_too(sandbox: Sandbox, yard: Yard) -> None:
     with tempfile.TemporaryFile() as output:
-        child = await start(sandbox, yard.fence(), ["/bin/sleep", "1000"], output=output.fileno())
-        with anyio.fail_after(10):
-            while child.returncode is None:
-                sandbox.signal(child, signal.SIGTERM)
-                with anyio.move_on_after(0.05):
-                    await child.wait()
-        assert child.returncode in {-signal.SIGTERM, 128 + signal.SIGTERM}
-        sandbox.signal(child, signal.SIGTERM)  # nobody is there: no error
+        for _ in range(10):
+            mark = f"103{os.getpid()}"
+            child = await start(sandbox, yard.fence(), ["/bin/sleep", mark], output=output.fileno())
+            with anyio.fail_after(10):
+                while child.returncode is None:
+                    sandbox.signal(child, signal.SIGTERM)
+                    with anyio.move_on_after(0.05):
+                        await child.wait()
+            numbers = (signal.SIGTERM, signal.SIGKILL)
+            assert child.returncode in {*(-n for n in numbers), *(128 + n for n in numbers)}
+            await wait_for(lambda: not sleeps(mark))  # noqa: B023 - awaited here
+            sandbox.signal(child, signal.SIGTERM)  # nobody is there: no error
 
 
 async def test_several_tasks_may_wait_and_one_may_give_up(sandbox: Sandbox, yard: Yard) -> None:

@@ -53,8 +53,11 @@ class BubblewrapWall:
 
     def signal(self, leader: int, number: int) -> None:
         """Not to bubblewrap's own two processes: with them everything inside ends at once."""
-        if number == signal.SIGKILL or not signal_below(leader, number, spare=1):
-            signal_group(leader, number)
+        if number != signal.SIGKILL and signal_below(leader, number, spare=1):
+            return
+        # Nothing has begun, so nothing has to be cleaned up. The first process inside hears no other
+        # signal, and without bubblewrap, whose end it is not told of yet, it would go on alone.
+        signal_group(leader, signal.SIGKILL)
 
 
 class LandlockWall:
