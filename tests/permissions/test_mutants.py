@@ -32,7 +32,7 @@ AROUND = (
 # what they found out about unchanged files (`git describe --dirty`).
 LEFT_OUT = (
     *("grep", "rg", "git log", "git show", "git diff", "sleep", "while", "until", "/dev/"),
-    "--dirty",
+    *("--dirty", "def e: e"),
 )
 
 
