@@ -46,7 +46,8 @@ def test_two_gigabytes_cost_neither_memory_nor_disk(machine: Machine, share: flo
         ),
         "SAY started",
     ]
-    done = machine.run(project, "run", "-y", "\n---\n".join(script))
+    # Detached: the jobs of another run end when nobody follows it any more.
+    done = machine.run(project, "run", "-y", "--detach", "\n---\n".join(script))
     assert done.returncode == Exit.OK, done.stderr
     server = machine.server_pid()
     wait_until((project / "written").exists, within_s=300)
