@@ -122,7 +122,6 @@ WITH_VALUE = {
     "pip list": (
         "--python",
         "--log",
-        "--index-url",
         "-i",
         "--outdated",
         "-o",
