@@ -204,7 +204,8 @@ class CallRunner:
         self, call: _Call, tool: AnyTool, args: msgspec.Struct, output: LiveOutput
     ) -> ToolResult:
         # Only who names `/tmp` can mean the fenced one: looking for a sandbox takes its time.
-        mounted = await self._fencing.mounted() if "/tmp" in call.event.input else None  # noqa: S108
+        may_mean_tmp = "/tmp" in call.event.input  # noqa: S108 - the model's word, nothing is opened
+        mounted = await self._fencing.mounted() if may_mean_tmp else None
         context = msgspec.structs.replace(
             self._context,
             call_id=ToolCallId(call.event.id),

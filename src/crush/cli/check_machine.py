@@ -14,7 +14,10 @@ from crush.launch.host import Host, own_uid, server_dir
 from crush.launch.protocol import build_id
 from crush.paths import Env, cache_dir, global_config_dir, global_data_dir, state_dir
 
-_PACKAGES = ("aiohttp", "anyio", "apsw", "msgspec", "pathspec", "typing_extensions")
+_PACKAGES = (
+    *("aiohttp", "anyio", "apsw", "markdownify", "msgspec", "pathspec", "PIL"),
+    *("tree_sitter", "tree_sitter_bash", "typing_extensions", "yarl"),
+)
 
 
 def check_machine(host: Host, seen: Sighting, env: Env) -> Iterator[Check]:

@@ -37,7 +37,7 @@ def _checks(parsed: Parsed) -> Iterator[Check]:
     # These need the packages that were looked for above.
     from crush.cli.check_engine import check_engine  # noqa: PLC0415
     from crush.cli.check_project import check_project  # noqa: PLC0415
-    from crush.cli.check_sandbox import check_sandbox  # noqa: PLC0415
+    from crush.cli.check_sandbox import check_sandbox  # noqa: PLC0415 - as above
 
     yield from check_engine(os.environ)
     yield from check_sandbox(host, os.environ)

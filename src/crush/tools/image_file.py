@@ -41,7 +41,7 @@ class ImageFile(Struct, frozen=True, kw_only=True):
 def fit_image(data: bytes, mime_type: str, path: str) -> ImageFile:
     """The image, smaller if need be. Raises ToolError if it is broken or too large."""
     # Half a second of imports, for the few who need them.
-    from PIL import Image  # noqa: PLC0415
+    from PIL import Image  # noqa: PLC0415 - heavy, and only for images
 
     try:
         with Image.open(io.BytesIO(data), formats=[_FORMATS[mime_type]]) as image:
@@ -68,7 +68,7 @@ def _too_large(path: str) -> ToolError:
 
 
 def _smaller(image: "Image", was: str) -> ImageFile:
-    from PIL import ImageOps  # noqa: PLC0415
+    from PIL import ImageOps  # noqa: PLC0415 - as above
 
     upright = ImageOps.exif_transpose(image)
     has_alpha = "A" in upright.getbands() or "transparency" in upright.info
